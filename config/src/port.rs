@@ -1,0 +1,249 @@
+//! `[[port]]`: a device, its addresses, and the default routers behind it.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use ipnet::IpNet;
+
+use crate::address::{check_unicast, is_link_local, is_not_a_host_of};
+use crate::network::Network;
+use crate::read::{NOT_YET, Table, Value};
+
+/// Bound of the number of ports (RTE_MAX_ETHPORTS of Debian's DPDK).
+pub const PORTS_MAX: usize = 32;
+/// Bound of the number of a port's own addresses.
+pub const PORT_ADDRESSES_MAX: usize = 256;
+/// Bound of the length of a port's name.
+pub const PORT_NAME_BYTES_MAX: usize = 32;
+/// Every IPv4 link carries packets of this size (RFC 791).
+pub const MTU_MIN: u16 = 68;
+/// Every IPv6 link carries packets of this size (RFC 8200, section 5).
+pub const MTU_MIN_IPV6: u16 = 1280;
+/// Jumbo frames of most devices.
+pub const MTU_MAX: u16 = 9216;
+
+/// `[[port]]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Port {
+    /// Name in messages and listings; no other port has it.
+    pub name: String,
+    /// The DPDK device; no other port has it.
+    pub device: Device,
+    /// Own addresses, with the length of the connected subnet's prefix. Subnets of two ports do not overlap.
+    pub addresses: Vec<IpNet>,
+    /// Default router of IPv4, in a connected subnet; at most one port has one.
+    pub gateway: Option<Ipv4Addr>,
+    /// Default router of IPv6, in a connected subnet or link-local; at most one port has one.
+    pub gateway6: Option<Ipv6Addr>,
+    /// Largest IP packet, in bytes.
+    pub mtu: u16,
+}
+
+impl Port {
+    /// The default routers of both families.
+    pub fn gateways(&self) -> impl Iterator<Item = IpAddr> {
+        self.gateway.map(IpAddr::V4).into_iter().chain(self.gateway6.map(IpAddr::V6))
+    }
+}
+
+/// What DPDK drives a port with.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Device {
+    /// A PCI address with its domain, such as `0000:3b:00.0`.
+    Pci(String),
+    /// A virtual device.
+    Vdev {
+        /// Driver and number, such as `net_tap0`.
+        name: String,
+        /// Its arguments, such as `iface=uvs-wan`; may be empty.
+        args: String,
+    },
+}
+
+impl fmt::Display for Device {
+    /// The text that the EAL takes after `--allow` or `--vdev`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Device::Pci(address) => f.write_str(address),
+            Device::Vdev { name, args } if args.is_empty() => f.write_str(name),
+            Device::Vdev { name, args } => write!(f, "{name},{args}"),
+        }
+    }
+}
+
+pub(crate) const KEYS: &[&str] = &["name", "device", "addresses", "gateway", "gateway6", "mtu"];
+const LATER: &[(&str, &str)] = &[("host", NOT_YET), ("vip_answer", NOT_YET), ("vlan", NOT_YET)];
+
+pub(crate) fn read(root: &Table, network: &mut Network) {
+    if !root.has("port") {
+        root.fault("no [[port]] found; must have at least one");
+    }
+    for table in root.tables("port", PORTS_MAX) {
+        let name = table.text_if_any("name").map(str::to_string);
+        let table = table.named(name);
+        table.check_keys(KEYS, LATER);
+        if let Some(port) = read_port(&table, network) {
+            network.ports.push(port);
+        }
+    }
+}
+
+fn read_port(table: &Table, network: &Network) -> Option<Port> {
+    let name = table.need("name", "a name such as \"wan\"").and_then(|v| read_name(&v, network));
+    let device = table.need("device", DEVICE_RIGHT).and_then(|v| read_device(&v, network));
+    let addresses = read_addresses(table, network);
+    let gateway = table.get("gateway").and_then(|v| {
+        let address = v.text("the IPv4 address of a router", |text| text.parse().ok())?;
+        let elsewhere = network.ports.iter().find(|port| port.gateway.is_some());
+        check_gateway(&v, IpAddr::V4(address), &addresses, elsewhere).map(|()| address)
+    });
+    let gateway6 = table.get("gateway6").and_then(|v| {
+        let address = v.text("the IPv6 address of a router", |text| text.parse().ok())?;
+        let elsewhere = network.ports.iter().find(|port| port.gateway6.is_some());
+        check_gateway(&v, IpAddr::V6(address), &addresses, elsewhere).map(|()| address)
+    });
+    let mtu = table.get("mtu").map_or(Some(1500), |v| read_mtu(&v, &addresses));
+    Some(Port { name: name?, device: device?, addresses, gateway, gateway6, mtu: mtu? })
+}
+
+fn read_name(value: &Value, network: &Network) -> Option<String> {
+    let right = format!("1 to {PORT_NAME_BYTES_MAX} letters, digits, '-', '_' or '.'");
+    let name = value.text(&right, |text| {
+        let sound = |c: u8| c.is_ascii_alphanumeric() || b"-_.".contains(&c);
+        ((1..=PORT_NAME_BYTES_MAX).contains(&text.len()) && text.bytes().all(sound)).then(|| text.to_string())
+    })?;
+    if network.named(&name).is_some() {
+        value.fault(format!("found \"{name}\" a second time; each port needs a name of its own"));
+        return None;
+    }
+    Some(name)
+}
+
+const DEVICE_RIGHT: &str =
+    "a PCI address such as \"0000:3b:00.0\" or a virtual device such as \"net_tap0,iface=uvs-wan\"";
+
+fn read_device(value: &Value, network: &Network) -> Option<Device> {
+    let device = value.text(DEVICE_RIGHT, |text| parse_pci(text).or_else(|| parse_vdev(text)))?;
+    let same = |other: &Device| match (&device, other) {
+        (Device::Vdev { name, .. }, Device::Vdev { name: other, .. }) => name == other,
+        (device, other) => *device == *other,
+    };
+    if let Some(other) = network.ports.iter().find(|port| same(&port.device)) {
+        value.fault(format!(
+            "found {}, the device of port {}; each port needs one of its own",
+            value.shown(),
+            other.name
+        ));
+        return None;
+    }
+    Some(device)
+}
+
+/// `[domain:]bus:device.function` in hexadecimal; the domain is added if it is missing, as the EAL does.
+fn parse_pci(text: &str) -> Option<Device> {
+    let hex = |part: &str, digits: usize| {
+        let sound = part.len() == digits && part.bytes().all(|c| c.is_ascii_hexdigit());
+        sound.then(|| u32::from_str_radix(part, 16).ok()).flatten()
+    };
+    let (before, function) = text.split_once('.')?;
+    let function = hex(function, 1).filter(|function| *function < 8)?;
+    let mut parts = before.rsplit(':');
+    let device = hex(parts.next()?, 2).filter(|device| *device < 32)?;
+    let bus = hex(parts.next()?, 2)?;
+    let domain = parts.next().map_or(Some(0), |domain| hex(domain, 4))?;
+    parts.next().is_none().then(|| Device::Pci(format!("{domain:04x}:{bus:02x}:{device:02x}.{function}")))
+}
+
+fn parse_vdev(text: &str) -> Option<Device> {
+    let (name, args) = text.split_once(',').unwrap_or((text, ""));
+    let sound = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'_';
+    // rte_vdev cuts names at 64 bytes with the NUL.
+    let named = name.len() > "net_".len() && name.len() < 64 && name.starts_with("net_") && name.bytes().all(sound);
+    let printable = args.bytes().all(|c| c.is_ascii_graphic());
+    (named && printable).then(|| Device::Vdev { name: name.to_string(), args: args.to_string() })
+}
+
+fn read_addresses(table: &Table, network: &Network) -> Vec<IpNet> {
+    let mut addresses: Vec<IpNet> = Vec::new();
+    for item in table.get("addresses").iter().flat_map(|v| v.items(PORT_ADDRESSES_MAX)) {
+        if let Some(address) = read_own_address(&item, &addresses, network) {
+            addresses.push(address);
+        }
+    }
+    addresses
+}
+
+fn read_own_address(item: &Value, before: &[IpNet], network: &Network) -> Option<IpNet> {
+    let right = "an address with the length of its subnet's prefix, such as \"192.0.2.1/24\"";
+    let own: IpNet = item.text(right, |text| text.parse().ok().filter(|own: &IpNet| own.prefix_len() > 0))?;
+    check_unicast(item, own.addr())?;
+    if is_not_a_host_of(own.addr(), &own) {
+        item.fault(format!(
+            "found {}, which no host of {} can have; must be one host's address",
+            own.addr(),
+            own.trunc()
+        ));
+        return None;
+    }
+    if before.iter().any(|other| other.addr() == own.addr()) {
+        item.fault(format!("found {} a second time; must be named once", own.addr()));
+        return None;
+    }
+    // Link-local subnets are the same on every link: they never tell one port from another.
+    if is_link_local(own.addr()) {
+        return Some(own);
+    }
+    for port in &network.ports {
+        let overlaps = |other: &&IpNet| other.contains(&own.trunc()) || own.contains(&other.trunc());
+        if let Some(other) = port.addresses.iter().find(overlaps) {
+            item.fault(if other.addr() == own.addr() {
+                format!("found {}, an address of port {}; each port needs addresses of its own", own.addr(), port.name)
+            } else {
+                let (own, other, name) = (own.trunc(), other.trunc(), &port.name);
+                format!("found subnet {own}, which overlaps {other} of port {name}; must be a subnet of its own")
+            });
+            return None;
+        }
+    }
+    Some(own)
+}
+
+fn check_gateway(value: &Value, gateway: IpAddr, addresses: &[IpNet], elsewhere: Option<&Port>) -> Option<()> {
+    check_unicast(value, gateway)?;
+    if let Some(port) = elsewhere {
+        value
+            .fault(format!("found {gateway}, but port {} has a gateway of this family; must be one in all", port.name));
+        return None;
+    }
+    if addresses.iter().any(|own| own.addr() == gateway) {
+        value.fault(format!("found {gateway}, the port's own address; must be another host's"));
+        return None;
+    }
+    let subnet = addresses.iter().find(|own| own.contains(&gateway));
+    if subnet.is_none() && !is_link_local(gateway) {
+        let mut subnets = addresses.iter().filter(|own| own.addr().is_ipv4() == gateway.is_ipv4()).peekable();
+        let right = match subnets.peek() {
+            Some(_) => subnets.map(|own| own.trunc().to_string()).collect::<Vec<_>>().join(" or "),
+            None => "a subnet of the port, which has no address of this family".to_string(),
+        };
+        value.fault(format!("found {gateway}; must be in {right}"));
+        return None;
+    }
+    if let Some(subnet) = subnet.filter(|subnet| is_not_a_host_of(gateway, subnet)) {
+        value.fault(format!(
+            "found {gateway}, which no host of {} can have; must be one host's address",
+            subnet.trunc()
+        ));
+        return None;
+    }
+    Some(())
+}
+
+fn read_mtu(value: &Value, addresses: &[IpNet]) -> Option<u16> {
+    let mtu = value.number(MTU_MIN..=MTU_MAX)?;
+    if mtu < MTU_MIN_IPV6 && addresses.iter().any(|own| own.addr().is_ipv6()) {
+        value.fault(format!("found {mtu} on a port with an IPv6 address; must be at least {MTU_MIN_IPV6}"));
+        return None;
+    }
+    Some(mtu)
+}

@@ -1,0 +1,181 @@
+//! Persistence templates: which real server a client's next conns go to. Shared by all workers.
+//!
+//! A fixed number of templates in sharded locks. A worker locks the shard of a client while it picks a server and inserts, so
+//! that two workers cannot send one client to two servers. How many conns a template controls is counted without a lock:
+//! a conn's end only subtracts. A template that still controls conns is not forgotten: it re-arms for a minute, as in the
+//! kernel; and its place is not used again, so a conn's [`TemplateId`] never names another client's template.
+
+use std::fmt;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use crate::seed::Seed;
+use crate::tick::Tick;
+
+mod entry;
+mod key;
+mod shard;
+#[cfg(test)]
+mod tests;
+
+pub use entry::Entry;
+pub use key::{Service, TemplateKey};
+use shard::Shard;
+
+/// The place of a template; what a conn remembers of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct TemplateId(pub(crate) u32);
+
+/// A template as it is at one moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Template {
+    /// Which clients of which service.
+    pub key: TemplateKey,
+    /// The real server, by the caller's number.
+    pub server: u32,
+    /// Ticks it lives after its last use.
+    pub timeout: u32,
+    /// Ticks until it ends.
+    pub ticks_left: u32,
+    /// Conns that it controls.
+    pub controls: u32,
+    /// Whether one of them was established: shown as ASSURED, else NONE.
+    pub assured: bool,
+}
+
+/// `templates_max` templates are in use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TemplatesFull;
+
+impl fmt::Display for TemplatesFull {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("all persistence templates are in use")
+    }
+}
+
+impl std::error::Error for TemplatesFull {}
+
+/// All persistence templates.
+pub struct Templates {
+    shards: Box<[Mutex<Shard>]>,
+    /// By template id: conns controlled, and [`ASSURED`].
+    controls: Box<[AtomicU32]>,
+    shard_places: u32,
+    used: AtomicU32,
+    templates_max: u32,
+    seed: Seed,
+}
+
+/// How long a template that came to its end lives on while it controls conns (recorded: `tests/golden/timers`).
+const REARM_SECONDS: u32 = 60;
+/// In [`Templates::controls`], beside the count.
+const ASSURED: u32 = 1 << 31;
+const SHARDS_MAX: usize = 64;
+/// Templates for which a shard of their own is worth its wheel of 16 KB.
+const SHARD_TEMPLATES_MIN: usize = 1024;
+
+impl Templates {
+    /// Room for `templates_max` templates (at most 2^30), allocated now.
+    pub fn new(templates_max: usize, seed: Seed, now: Tick) -> Templates {
+        assert!(templates_max <= 1 << 30, "templates_max: {templates_max}, must be 0 to 2^30");
+        let shard_count = (templates_max / SHARD_TEMPLATES_MIN).next_power_of_two().min(SHARDS_MAX);
+        let even = templates_max.div_ceil(shard_count);
+        // Keys fall into shards at random: six standard deviations above the mean, so that the sum refuses, not one shard.
+        let spread = if shard_count == 1 { 0 } else { 6 * even.isqrt() + 16 };
+        let places = even + spread;
+        Templates {
+            shards: (0..shard_count).map(|_| Mutex::new(Shard::new(places, now))).collect(),
+            controls: (0..places * shard_count).map(|_| AtomicU32::new(0)).collect(),
+            shard_places: places as u32,
+            used: AtomicU32::new(0),
+            templates_max: templates_max as u32,
+            seed,
+        }
+    }
+
+    /// Locks the key's shard and looks for its template. The lock is held until the entry is dropped.
+    pub fn entry(&self, key: TemplateKey, now: Tick) -> Entry<'_> {
+        Entry::new(self, key, now)
+    }
+
+    /// One conn less is controlled. To be called once for each [`Entry::attach`], by whoever takes the conn out; takes no lock.
+    #[inline]
+    pub fn release(&self, id: TemplateId) {
+        let before = self.controls[id.0 as usize].fetch_sub(1, Ordering::Release);
+        debug_assert!(before & !ASSURED != 0, "template {} was released more often than attached", id.0);
+    }
+
+    /// A conn that is controlled was established. Takes no lock.
+    #[inline]
+    pub fn assure(&self, id: TemplateId) {
+        self.controls[id.0 as usize].fetch_or(ASSURED, Ordering::Relaxed);
+    }
+
+    /// Templates in use, those included that are dropped but still control conns.
+    pub fn len(&self) -> usize {
+        self.used.load(Ordering::Relaxed) as usize
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The bound.
+    pub fn templates_max(&self) -> usize {
+        self.templates_max as usize
+    }
+
+    /// Ends templates whose time has come, looking at `budget` per shard at most. Returns how many it looked at.
+    pub fn expire(&self, now: Tick, budget: usize) -> usize {
+        (0..self.shards.len()).map(|number| self.lock(number).expire(self, self.base(number), now, budget)).sum()
+    }
+
+    /// Shows every live template, one locked shard after another.
+    pub fn visit(&self, now: Tick, mut show: impl FnMut(&Template)) {
+        for number in 0..self.shards.len() {
+            let shard = self.lock(number);
+            for place in shard.places() {
+                let template = self.view(&shard, number, place, now);
+                if template.ticks_left > 0 || template.controls > 0 {
+                    show(&template);
+                }
+            }
+        }
+    }
+
+    fn lock(&self, number: usize) -> MutexGuard<'_, Shard> {
+        self.shards[number].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn base(&self, number: usize) -> u32 {
+        number as u32 * self.shard_places
+    }
+
+    fn controls(&self, id: u32) -> u32 {
+        self.controls[id as usize].load(Ordering::Acquire) & !ASSURED
+    }
+
+    fn view(&self, shard: &Shard, number: usize, place: u32, now: Tick) -> Template {
+        let slot = shard.slot(place);
+        let counter = self.controls[(self.base(number) + place) as usize].load(Ordering::Relaxed);
+        Template {
+            key: slot.key,
+            server: slot.server,
+            timeout: slot.timeout,
+            ticks_left: slot.deadline.since(now).max(0) as u32,
+            controls: counter & !ASSURED,
+            assured: counter & ASSURED != 0,
+        }
+    }
+
+    /// Takes one of `templates_max`.
+    fn reserve(&self) -> Result<(), TemplatesFull> {
+        let one_more = |used: u32| (used < self.templates_max).then_some(used + 1);
+        self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more).map(drop).map_err(|_| TemplatesFull)
+    }
+
+    fn unreserve(&self) {
+        self.used.fetch_sub(1, Ordering::Relaxed);
+    }
+}

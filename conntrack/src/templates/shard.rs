@@ -1,0 +1,144 @@
+//! The templates behind one lock: a map to places, the places, and a wheel.
+
+use std::sync::atomic::Ordering;
+
+use hashbrown::HashTable;
+
+use super::{REARM_SECONDS, TemplateKey, Templates};
+use crate::tick::Tick;
+use crate::timers::{Links, Timed, Wheel};
+
+pub(super) struct Shard {
+    map: HashTable<u32>,
+    slots: Vec<Slot>,
+    free: Vec<u32>,
+    wheel: Wheel,
+    places: usize,
+}
+
+pub(super) struct Slot {
+    pub(super) key: TemplateKey,
+    hash: u64,
+    pub(super) server: u32,
+    pub(super) timeout: u32,
+    pub(super) deadline: Tick,
+    links: Links,
+    /// Dropped from the map; waits for its conns to end.
+    dropped: bool,
+}
+
+impl Timed for Slot {
+    fn deadline(&self) -> Tick {
+        self.deadline
+    }
+
+    fn links(&mut self) -> &mut Links {
+        &mut self.links
+    }
+}
+
+impl Shard {
+    pub(super) fn new(places: usize, now: Tick) -> Shard {
+        Shard {
+            map: HashTable::with_capacity(places),
+            slots: Vec::with_capacity(places),
+            free: Vec::with_capacity(places),
+            wheel: Wheel::new(now),
+            places,
+        }
+    }
+
+    pub(super) fn slot(&self, place: u32) -> &Slot {
+        &self.slots[place as usize]
+    }
+
+    /// The places that the map knows.
+    pub(super) fn places(&self) -> impl Iterator<Item = u32> {
+        self.map.iter().copied()
+    }
+
+    pub(super) fn find(&self, hash: u64, key: &TemplateKey) -> Option<u32> {
+        self.map.find(hash, |&place| self.slots[place as usize].key == *key).copied()
+    }
+
+    /// Adds a template; `None` when every place is taken.
+    pub(super) fn add(&mut self, hash: u64, key: TemplateKey, server: u32, timeout: u32, now: Tick) -> Option<u32> {
+        let timeout = timeout.min(Tick::DISTANCE_MAX);
+        let links = Links::NONE;
+        let slot = Slot { key, hash, server, timeout, deadline: now.after(timeout), links, dropped: false };
+        let place = match self.free.pop() {
+            Some(place) => {
+                self.slots[place as usize] = slot;
+                place
+            }
+            None if self.slots.len() < self.places => {
+                self.slots.push(slot);
+                self.slots.len() as u32 - 1
+            }
+            None => return None,
+        };
+        self.wheel.link(&mut self.slots, place);
+        let slots = &self.slots;
+        self.map.insert_unique(hash, place, |&place| slots[place as usize].hash);
+        Some(place)
+    }
+
+    /// The template lives its time-out again; the wheel finds the later deadline by itself.
+    pub(super) fn rearm(&mut self, place: u32, now: Tick) {
+        let slot = &mut self.slots[place as usize];
+        slot.deadline = now.after(slot.timeout);
+    }
+
+    /// The template came to its end but controls conns: from here on it lives a minute at a time.
+    pub(super) fn prolong(&mut self, place: u32, now: Tick) {
+        self.slots[place as usize].timeout = Tick::of_seconds(REARM_SECONDS);
+        self.rearm(place, now);
+    }
+
+    /// Takes the template out of the map; its place is free at once or, if it controls conns, when they have ended.
+    pub(super) fn forget(&mut self, place: u32, controls: u32, now: Tick) -> Freed {
+        let hash = self.slots[place as usize].hash;
+        if let Ok(found) = self.map.find_entry(hash, |&other| other == place) {
+            found.remove();
+        }
+        self.wheel.unlink(&mut self.slots, place);
+        if controls == 0 {
+            self.free.push(place);
+            return Freed::Now;
+        }
+        self.slots[place as usize].dropped = true;
+        self.prolong(place, now);
+        self.wheel.link(&mut self.slots, place);
+        Freed::Later
+    }
+
+    pub(super) fn expire(&mut self, all: &Templates, base: u32, now: Tick, budget: usize) -> usize {
+        let mut steps = self.wheel.begin(now);
+        let mut seen = 0;
+        while seen < budget {
+            let Some(place) = self.wheel.pop(&mut self.slots, now, &mut steps) else { break };
+            seen += 1;
+            let controls = all.controls(base + place);
+            let slot = &self.slots[place as usize];
+            let due = now.since(slot.deadline) >= 0;
+            let over = due && controls == 0;
+            if due && controls > 0 {
+                self.prolong(place, now);
+            }
+            self.wheel.link(&mut self.slots, place);
+            if over {
+                self.forget(place, 0, now);
+                all.controls[(base + place) as usize].store(0, Ordering::Relaxed);
+                all.unreserve();
+            }
+        }
+        seen
+    }
+}
+
+/// When a forgotten template's place can be used again.
+#[derive(PartialEq, Eq)]
+pub(super) enum Freed {
+    Now,
+    Later,
+}

@@ -1,0 +1,168 @@
+//! What the kernel's recording shows of templates (`tests/golden/timers`), limits, and ids that outlive their template.
+
+use super::*;
+
+fn second(number: u32) -> Tick {
+    Tick(u32::MAX - 500).after(number * Tick::PER_SECOND)
+}
+
+fn key(client: u8) -> TemplateKey {
+    let service = Service::Address { protocol: 6, vip: "10.99.0.1".parse().unwrap(), port: 80 };
+    TemplateKey::new([10, 0, 0, client].into(), service).unwrap()
+}
+
+fn templates(max: usize) -> Templates {
+    Templates::new(max, Seed::from_u64(1), second(0))
+}
+
+fn is_live(all: &Templates, client: u8, now: u32) -> bool {
+    all.entry(key(client), second(now)).template().is_some()
+}
+
+/// Seconds at which the wheel is called each second and the template is last there.
+fn lives_until(all: &Templates, end: u32, mut at: impl FnMut(u32)) -> Option<u32> {
+    let mut last = None;
+    for now in 0..end {
+        at(now);
+        all.expire(second(now), 1000);
+        if all.len() > 0 {
+            last = Some(now);
+        }
+    }
+    last
+}
+
+#[test]
+fn unused_template_ends_after_its_timeout() {
+    let all = templates(10);
+    all.entry(key(1), second(0)).insert(7, Tick::of_seconds(20)).unwrap();
+    assert!(is_live(&all, 1, 19) && !is_live(&all, 1, 20));
+    let all = templates(10);
+    all.entry(key(1), second(0)).insert(7, Tick::of_seconds(20)).unwrap();
+    assert_eq!(lives_until(&all, 60, |_| ()), Some(20));
+}
+
+/// The recording's c1: 3 s, its conn ends at 41 s, the template a minute after its first end.
+#[test]
+fn template_with_conns_rearms_for_a_minute() {
+    let all = templates(10);
+    let mut entry = all.entry(key(1), second(0));
+    entry.insert(7, Tick::of_seconds(3)).unwrap();
+    let id = entry.attach().unwrap();
+    drop(entry);
+    let last = lives_until(&all, 100, |now| {
+        if now == 41 {
+            all.release(id);
+        }
+        if now == 10 {
+            assert_eq!(all.entry(key(1), second(now)).template().unwrap().timeout, Tick::of_seconds(60));
+        }
+    });
+    assert!(last.is_some_and(|last| (63..=65).contains(&last)), "{last:?}");
+}
+
+/// The recording's c2: the next conn shows 60 s left, not the service's 3.
+#[test]
+fn use_after_the_first_end_gives_a_minute() {
+    let all = templates(10);
+    let mut entry = all.entry(key(1), second(0));
+    entry.insert(7, Tick::of_seconds(3)).unwrap();
+    entry.attach().unwrap();
+    drop(entry);
+    // The wheel has not come by: the entry settles what is due.
+    let mut entry = all.entry(key(1), second(6));
+    entry.attach().unwrap();
+    let template = entry.template().unwrap();
+    assert_eq!((template.ticks_left, template.controls, template.server), (6000, 2, 7));
+}
+
+#[test]
+fn full_is_refused_and_room_comes_back() {
+    let all = templates(2);
+    for client in 1..=2 {
+        all.entry(key(client), second(0)).insert(1, 100).unwrap();
+    }
+    assert_eq!(all.entry(key(3), second(0)).insert(1, 100), Err(TemplatesFull));
+    all.entry(key(1), second(0)).forget();
+    all.entry(key(3), second(0)).insert(1, 100).unwrap();
+    assert_eq!(all.len(), 2);
+}
+
+#[test]
+fn sharded_room_is_all_usable() {
+    let all = templates(100_000);
+    for client in 0..100_000u32 {
+        let key = TemplateKey::new(client.to_be_bytes().into(), Service::Mark(7)).unwrap();
+        all.entry(key, second(0)).insert(client, 100).unwrap();
+    }
+    let key = TemplateKey::new([255; 4].into(), Service::Mark(7)).unwrap();
+    assert_eq!(all.entry(key, second(0)).insert(1, 100), Err(TemplatesFull));
+}
+
+#[test]
+fn a_dropped_template_keeps_its_place_until_its_conns_end() {
+    let all = templates(1);
+    let mut entry = all.entry(key(1), second(0));
+    entry.insert(7, Tick::of_seconds(300)).unwrap();
+    let id = entry.attach().unwrap();
+    entry.forget();
+    assert!(entry.template().is_none() && entry.attach().is_none());
+    assert_eq!(entry.insert(8, 100), Err(TemplatesFull));
+    drop(entry);
+    all.assure(id);
+    all.release(id);
+    for now in 0..62 {
+        all.expire(second(now), 10);
+    }
+    all.entry(key(2), second(62)).insert(9, 100).unwrap();
+    let template = all.entry(key(2), second(62)).template().unwrap();
+    assert_eq!((template.server, template.controls, template.assured), (9, 0, false));
+}
+
+#[test]
+fn listing_shows_assured_and_skips_the_dead() {
+    let all = templates(10);
+    let mut entry = all.entry(key(1), second(0));
+    entry.insert(7, Tick::of_seconds(3)).unwrap();
+    let id = entry.attach().unwrap();
+    drop(entry);
+    all.assure(id);
+    all.entry(key(2), second(0)).insert(8, Tick::of_seconds(3)).unwrap();
+    let mut seen = Vec::new();
+    all.visit(second(5), |template| seen.push((template.server, template.assured)));
+    assert_eq!(seen, [(7, true)]);
+}
+
+#[test]
+fn keys_tell_clients_services_and_marks_apart() {
+    let service = |port| Service::Address { protocol: 6, vip: "10.99.0.1".parse().unwrap(), port };
+    let client = "10.0.0.1".parse().unwrap();
+    let keys = [
+        TemplateKey::new(client, service(80)),
+        TemplateKey::new(client, service(0)),
+        TemplateKey::new(client, Service::Mark(1)),
+        TemplateKey::new(client, Service::Mark(0x0a63_0001)),
+        TemplateKey::new("10.0.0.2".parse().unwrap(), service(80)),
+        TemplateKey::new("fd10::1".parse().unwrap(), Service::Mark(1)),
+    ];
+    for (i, one) in keys.iter().enumerate() {
+        assert!(keys.iter().skip(i + 1).all(|other| other != one), "{one:?}");
+    }
+    assert_eq!(keys[1].unwrap().service(), service(0));
+    assert_eq!(keys[3].unwrap().service(), Service::Mark(0x0a63_0001));
+    assert!(TemplateKey::new("fd10::1".parse().unwrap(), service(80)).is_none());
+}
+
+#[test]
+fn masks() {
+    let rows = [
+        ("10.1.2.3", 24, "10.1.2.0"),
+        ("10.1.2.3", 32, "10.1.2.3"),
+        ("10.1.2.3", 0, "0.0.0.0"),
+        ("fd10:1:2:3:4::5", 64, "fd10:1:2:3::"),
+        ("fd10::5", 128, "fd10::5"),
+    ];
+    for (client, bits, masked) in rows {
+        assert_eq!(TemplateKey::mask(client.parse().unwrap(), bits), masked.parse::<std::net::IpAddr>().unwrap());
+    }
+}

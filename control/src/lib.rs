@@ -1,0 +1,21 @@
+//! What a running director tells, and how one asks it.
+//!
+//! The director implements [`Director`] and gives it to [`Admin::turn`] every few milliseconds; `uvs show` and the demo ask with
+//! a [`Client`]. Between them is a Unix socket that speaks JSON lines (`protocol.rs`). This crate knows no packets and no devices: it
+//! publishes plain types ([`show`]), carries them and prints them ([`table`]).
+
+mod admin;
+mod client;
+mod command;
+mod director;
+#[cfg(test)]
+mod mock;
+mod protocol;
+pub mod show;
+pub mod table;
+
+pub use admin::{Admin, BindError};
+pub use client::{Client, ClientError, Conns};
+pub use command::{ShowArgs, ShowError, show};
+pub use director::{ConnChunk, Cursor, Director};
+pub use protocol::What;

@@ -1,0 +1,55 @@
+//! What goes over the admin socket: one JSON object a line, both ways.
+//!
+//! ```text
+//!   → {"show":"services"}
+//!   ← {"protocol":"tcp","address":"192.0.2.10:80",…}      services, conns: one line each, so that no answer must be held whole
+//!   ← {"end":true}
+//!   → {"show":"workers"}
+//!   ← {"workers":[…]}                                     everything else: one line
+//!   ← {"end":true}
+//!   → {"show":"wrokers"}
+//!   ← {"error":"unknown variant `wrokers`, expected …"}   and the director hangs up
+//! ```
+
+use serde::{Deserialize, Serialize};
+
+/// Name of the socket in the run directory.
+pub(crate) const SOCKET_NAME: &str = "admin.sock";
+
+/// Longest request line in bytes, without its newline.
+pub(crate) const REQUEST_BYTES_MAX: usize = 4096;
+
+/// What can be shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum What {
+    /// Virtual services and their real servers
+    Services,
+    /// Conns and persistence templates
+    Conns,
+    /// Ports, their devices and counters
+    Ports,
+    /// Workers: the fates of their frames, conns, turns
+    Workers,
+    /// Why frames were dropped
+    Drops,
+    /// Next hops and their MAC addresses
+    Neighbors,
+    /// Version, process id and uptime of the running director
+    Version,
+}
+
+/// One request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Request {
+    pub(crate) show: What,
+}
+
+/// The last line of every answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Ending {
+    End(bool),
+    Error(String),
+}

@@ -1,0 +1,58 @@
+//! Ports, neighbours, and which director this is.
+
+use super::count;
+use super::grid::Grid;
+use crate::show::{Neighbors, Port, Ports, Version};
+
+/// The tables of `uvs show ports`: what each is, what it counted, and a line with its device and addresses.
+pub fn ports(ports: &Ports) -> String {
+    let mut what = Grid::new([2, 3, 5, 6]);
+    what.row(["port", "link", "Mbit/s", "mtu", "mac", "rxq", "txq", "driver", "rss"]);
+    let mut counts = Grid::new(1..7);
+    counts.row(["port", "rx_packets", "tx_packets", "rx_missed", "rx_errors", "rx_no_buffer", "tx_errors"]);
+    let mut lines = String::new();
+    for port in &ports.ports {
+        what.row(what_cells(port));
+        let counters =
+            [port.rx_packets, port.tx_packets, port.rx_missed, port.rx_errors, port.rx_no_buffer, port.tx_errors];
+        counts.row(std::iter::once(port.name.to_string()).chain(counters.map(count)));
+        lines += &format!("\n{}: device {}", port.name, port.device);
+        lines.extend(port.addresses.iter().map(|address| format!("\n  {address}")));
+    }
+    format!("{}\n{}{lines}\n", what.text(), counts.text())
+}
+
+fn what_cells(port: &Port) -> Vec<String> {
+    vec![
+        port.name.to_string(),
+        if port.link { "up" } else { "down" }.into(),
+        port.speed_mbps.map_or("-".into(), |mbps| mbps.to_string()),
+        port.mtu.to_string(),
+        port.mac.to_string(),
+        port.rx_queues.to_string(),
+        port.tx_queues.to_string(),
+        port.driver.to_string(),
+        port.rss.as_deref().unwrap_or("-").into(),
+    ]
+}
+
+/// The table of `uvs show neighbors`.
+pub fn neighbors(neighbors: &Neighbors) -> String {
+    let mut grid = Grid::new([4]);
+    grid.row(["address", "mac", "port", "state", "age"]);
+    for neighbor in &neighbors.neighbors {
+        grid.row([
+            neighbor.address.to_string(),
+            neighbor.mac.as_deref().unwrap_or("-").into(),
+            neighbor.port.to_string(),
+            neighbor.state.to_string(),
+            neighbor.age_s.map_or("-".into(), |seconds| format!("{seconds}s")),
+        ]);
+    }
+    grid.text()
+}
+
+/// The line of `uvs show version`.
+pub fn version(version: &Version) -> String {
+    format!("uvs {}, process {}, up for {} s\n", version.version, version.pid, version.uptime_s)
+}

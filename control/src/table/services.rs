@@ -1,0 +1,92 @@
+//! Services and their real servers, as `ipvsadm -Ln` and `ipvsadm -Ln --stats` side by side. A narrow terminal gets sums of both directions.
+
+use super::count;
+use super::grid::Grid;
+use crate::show::{Method, Protocol, Server, Service, Services, Traffic};
+
+/// Narrowest terminal that shows both directions apart.
+const COLUMNS_FOR_BOTH_DIRECTIONS: usize = 104;
+/// What a service's own words span: address, forward, weight, active, inactive.
+const SPAN: usize = 5;
+
+/// The table of `uvs show services`.
+pub fn services(services: &Services, columns: Option<usize>) -> String {
+    let wide = columns.is_none_or(|columns| columns >= COLUMNS_FOR_BOTH_DIRECTIONS);
+    let titles: &[&str] =
+        if wide { &["Conns", "InPkts", "OutPkts", "InBytes", "OutBytes"] } else { &["Conns", "Packets", "Bytes"] };
+    let mut grid = Grid::new(2..SPAN + titles.len());
+    grid.spanning(SPAN, ["Prot LocalAddress:Port Scheduler Flags"]);
+    let server_titles = ["  -> RemoteAddress:Port", "Forward", "Weight", "ActiveConn", "InActConn"];
+    grid.row(server_titles.iter().chain(titles).copied());
+    for service in &services.services {
+        grid.spanning(SPAN, std::iter::once(words(service)).chain(traffic(&service.totals, wide)));
+        for server in &service.servers {
+            grid.row(server_cells(server).into_iter().chain(traffic(&server.traffic, wide)));
+        }
+    }
+    grid.text()
+}
+
+fn words(service: &Service) -> String {
+    let mut words = match (service.fwmark, service.address) {
+        (Some(mark), _) => format!("FWM  {mark}{}", if service.fwmark_ipv6 { " IPv6" } else { "" }),
+        (None, Some(address)) => format!("{:4} {address}", protocol(service.protocol.unwrap_or_default())),
+        (None, None) => "?".into(),
+    };
+    words += &format!(" {}", service.scheduler);
+    if !service.flags.is_empty() {
+        words += &format!(" ({})", service.flags.join(","));
+    }
+    if let Some(seconds) = service.persistent_s {
+        words += &format!(" persistent {seconds}");
+        // Every address for itself is the rule, which ipvsadm does not mention either.
+        if let Some(mask) = service.netmask.as_ref().filter(|mask| *mask != "255.255.255.255" && *mask != "128") {
+            words += &format!(" mask {mask}");
+        }
+    }
+    if service.one_packet {
+        words += " ops";
+    }
+    words
+}
+
+fn server_cells(server: &Server) -> [String; SPAN] {
+    let mark = if server.overloaded { " overloaded" } else { "" };
+    [
+        format!("  -> {}{mark}", server.address),
+        forward(server.method).into(),
+        server.weight.to_string(),
+        server.active.to_string(),
+        server.inactive.to_string(),
+    ]
+}
+
+fn traffic(traffic: &Traffic, wide: bool) -> Vec<String> {
+    let Traffic { conns, in_packets, out_packets, in_bytes, out_bytes } = *traffic;
+    if wide {
+        vec![count(conns), count(in_packets), count(out_packets), count(in_bytes), count(out_bytes)]
+    } else {
+        vec![count(conns), count(in_packets + out_packets), count(in_bytes + out_bytes)]
+    }
+}
+
+pub(super) fn protocol(protocol: Protocol) -> &'static str {
+    match protocol {
+        Protocol::Tcp => "TCP",
+        Protocol::Udp => "UDP",
+        Protocol::Sctp => "SCTP",
+        Protocol::Icmp => "ICMP",
+        Protocol::Icmpv6 => "ICMPv6",
+        Protocol::Ip => "IP",
+    }
+}
+
+fn forward(method: Method) -> &'static str {
+    match method {
+        Method::Nat => "Masq",
+        Method::Dr => "Route",
+        Method::Tun => "Tunnel",
+        Method::FullNat => "FullNAT",
+        Method::Local => "Local",
+    }
+}

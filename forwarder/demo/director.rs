@@ -1,0 +1,133 @@
+//! The director under test: `uvs run` as a child in its namespace, asked over its admin socket.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use control::show::{Service, Worker};
+use control::{Client, ClientError};
+
+use super::Failure;
+use super::network::Network;
+use super::plan::{self, config_file};
+use super::process::Process;
+use super::wait::wait_until;
+
+/// EAL takes a second or two on a busy machine; a sanitizer build more.
+const READY_WITHIN: Duration = Duration::from_secs(30);
+/// A director that was told to stop closes its devices and is gone.
+const STOP_WITHIN: Duration = Duration::from_secs(10);
+/// Environment variable by which a test makes the director break a rewrite: proof that the checks see it.
+const BREAK_VARIABLE: &str = "UVS_TEST_BREAK";
+
+/// A running director.
+#[derive(Debug)]
+pub struct Director {
+    process: Process,
+    run_dir: PathBuf,
+    config: PathBuf,
+    log: PathBuf,
+}
+
+impl Director {
+    /// Writes the file, starts `uvs run` with it, waits until it answers, and connects the wires. `broken` names a rewrite to break.
+    pub fn start(network: &Network, services: &[plan::Service], uvs: &Path, broken: Option<&str>) -> Result<Director, Failure> {
+        let directory = network.directory();
+        let (config, log, run_dir) = (directory.join("uvs.toml"), directory.join("director.log"), directory.join("run"));
+        let [wan, lan] = network.devices();
+        let text = config_file(services, [&wan, &lan], &run_dir, last_core(), network.tag());
+        fs::create_dir_all(&run_dir)
+            .and_then(|()| fs::write(&config, text))
+            .map_err(|error| Failure::new(format!("{}: {error}", config.display())))?;
+
+        let mut command = network.director.command(uvs);
+        command.arg("run").arg("-c").arg(&config);
+        if let Some(rewrite) = broken {
+            command.env(BREAK_VARIABLE, rewrite);
+        }
+        let process = Process::start("the director", &mut command, &log)?;
+        let mut director = Director { process, run_dir, config, log };
+        wait_until("the director answered on its admin socket", READY_WITHIN, || {
+            director.check_running()?;
+            Ok(Client::connect(&director.run_dir).and_then(|mut client| client.version()).is_ok())
+        })
+        .map_err(|failure| if director.process.ended().is_some() { failure } else { director.process.failure(&failure.to_string()) })?;
+        network.attach()?;
+        Ok(director)
+    }
+
+    /// Its configuration file.
+    pub fn config(&self) -> &Path {
+        &self.config
+    }
+
+    /// What it prints.
+    pub fn log(&self) -> &Path {
+        &self.log
+    }
+
+    /// Where its sockets are.
+    pub fn run_dir(&self) -> &Path {
+        &self.run_dir
+    }
+
+    /// Fails, with the end of its log, if it has ended.
+    pub fn check_running(&mut self) -> Result<(), Failure> {
+        self.process.check_running()
+    }
+
+    /// Its services with their counters.
+    pub fn services(&mut self) -> Result<Vec<Service>, Failure> {
+        self.ask(Client::services).map(|answer| answer.services)
+    }
+
+    /// Its workers with their counters.
+    pub fn workers(&mut self) -> Result<Vec<Worker>, Failure> {
+        self.ask(Client::workers).map(|answer| answer.workers)
+    }
+
+    fn ask<T>(&mut self, question: impl FnOnce(&mut Client) -> Result<T, ClientError>) -> Result<T, Failure> {
+        let answer = Client::connect(&self.run_dir).and_then(|mut client| question(&mut client));
+        answer.map_err(|error| match self.check_running() {
+            Ok(()) => Failure::new(error.to_string()),
+            Err(ended) => ended,
+        })
+    }
+
+    /// Every frame had one fate, in every worker.
+    pub fn check_accounts(&mut self) -> Result<(), Failure> {
+        match self.workers()?.iter().find(|worker| !worker.identity_holds()) {
+            None => Ok(()),
+            Some(worker) => Err(Failure::new(format!(
+                "worker {}: frames in and frames out differ: {} + {} + {} in (received, handed in, created), \
+                 {} + {} + {} + {} + {} + {} out (sent, passed, handed out, consumed, dropped, held)",
+                worker.lcore,
+                worker.received,
+                worker.handed_in,
+                worker.created,
+                worker.sent,
+                worker.passed,
+                worker.handed_out,
+                worker.consumed,
+                worker.dropped,
+                worker.held
+            ))),
+        }
+    }
+
+    /// Tells it to stop (SIGTERM); fails unless it ends in time and without an error.
+    pub fn stop(mut self) -> Result<(), Failure> {
+        let status = self.process.stop(STOP_WITHIN)?;
+        if status.success() { Ok(()) } else { Err(self.process.failure(&format!("was told to stop and ended with {status}"))) }
+    }
+
+    /// Ends it in mid-work, for the tests of what happens then.
+    pub fn kill(&mut self) {
+        self.process.signal(rustix::process::Signal::KILL);
+    }
+}
+
+/// The core for the worker: the last one we may use, for the first is where everything else tends to run.
+fn last_core() -> usize {
+    core_affinity::get_core_ids().and_then(|cores| cores.last().map(|core| core.id)).unwrap_or(0)
+}

@@ -1,0 +1,110 @@
+//! A program that runs beside us and must not outlive us. It gets a process group of its own, so that a Ctrl-C at the terminal reaches
+//! only the demo, which then takes everything down in order; and the kernel kills it if we are killed.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::Duration;
+
+use std::os::unix::process::CommandExt;
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::Failure;
+use super::wait::wait_until;
+
+/// Lines of a program's log that go into a message about it.
+const LOG_TAIL_LINES: usize = 12;
+
+/// A running child; killed when dropped.
+#[derive(Debug)]
+pub struct Process {
+    what: String,
+    child: Child,
+    log: PathBuf,
+}
+
+impl Process {
+    /// Starts a command; what it prints goes to the file `log`. `what` names it in messages.
+    pub fn start(what: &str, command: &mut Command, log: &Path) -> Result<Process, Failure> {
+        let output = File::create(log).map_err(|error| Failure::new(format!("{}: {error}", log.display())))?;
+        let errors = output.try_clone().map_err(|error| Failure::new(format!("{}: {error}", log.display())))?;
+        let child = command
+            .stdin(Stdio::null())
+            .stdout(output)
+            .stderr(errors)
+            .process_group(0)
+            .spawn()
+            .map_err(|error| Failure::new(format!("{what} cannot be started: {error}")))?;
+        Ok(Process { what: what.to_owned(), child, log: log.to_owned() })
+    }
+
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// How it ended, if it has.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().ok().flatten()
+    }
+
+    /// Fails, with the end of its log, if it has ended.
+    pub fn check_running(&mut self) -> Result<(), Failure> {
+        match self.ended() {
+            None => Ok(()),
+            Some(status) => Err(self.failure(&format!("ended: {status}"))),
+        }
+    }
+
+    /// Waits for its end.
+    pub fn wait(&mut self, limit: Duration) -> Result<ExitStatus, Failure> {
+        let what = format!("{} ended", self.what);
+        let mut status = None;
+        wait_until(&what, limit, || {
+            status = self.ended();
+            Ok(status.is_some())
+        })?;
+        status.ok_or_else(|| Failure::new(what))
+    }
+
+    /// Asks it to end (SIGTERM) and waits for that.
+    pub fn stop(&mut self, limit: Duration) -> Result<ExitStatus, Failure> {
+        self.signal(Signal::TERM);
+        self.wait(limit)
+    }
+
+    /// Ends it at once and for certain.
+    pub fn kill(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    /// Sends a signal.
+    pub fn signal(&self, signal: Signal) {
+        if let Some(pid) = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw) {
+            let _ = kill_process(pid, signal);
+        }
+    }
+
+    /// What it has printed so far.
+    pub fn output(&self) -> String {
+        String::from_utf8_lossy(&fs::read(&self.log).unwrap_or_default()).into_owned()
+    }
+
+    /// A failure of this program, with the end of what it printed.
+    pub fn failure(&self, found: &str) -> Failure {
+        let output = self.output();
+        let lines: Vec<&str> = output.lines().collect();
+        let tail = &lines[lines.len().saturating_sub(LOG_TAIL_LINES)..];
+        let tail: String = tail.iter().map(|line| format!("\n    {line}")).collect();
+        let said = if tail.is_empty() { "; it printed nothing" } else { "; the last it printed:" };
+        Failure::new(format!("{} {found}{said}{tail}", self.what))
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}

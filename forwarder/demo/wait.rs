@@ -1,0 +1,54 @@
+//! Waiting for the world: always for a condition, always with a limit, and never through a Ctrl-C.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+
+use super::Failure;
+
+/// Between two looks at a condition: short against what we wait for, long against what a look costs.
+const LOOK_EVERY: Duration = Duration::from_millis(10);
+
+static INTERRUPTED: OnceLock<Arc<AtomicBool>> = OnceLock::new();
+
+/// From now on SIGINT, SIGTERM and SIGHUP end every wait of this process instead of the process, so that what was built is taken down.
+pub fn catch_signals() -> Result<(), Failure> {
+    let flag = INTERRUPTED.get_or_init(Arc::default);
+    for signal in [SIGINT, SIGTERM, SIGHUP] {
+        signal_hook::flag::register(signal, Arc::clone(flag))
+            .map_err(|error| Failure::new(format!("signal {signal} cannot be caught: {error}")))?;
+    }
+    Ok(())
+}
+
+/// A caught signal has come.
+pub fn interrupted() -> bool {
+    INTERRUPTED.get().is_some_and(|flag| flag.load(Ordering::Relaxed))
+}
+
+/// Fails once a caught signal has come.
+pub fn check_interrupted() -> Result<(), Failure> {
+    if interrupted() { Err(Failure::new("interrupted")) } else { Ok(()) }
+}
+
+/// Looks at `condition` until it holds. `what` completes the sentence "10s passed before …".
+pub fn wait_until(
+    what: &str,
+    limit: Duration,
+    mut condition: impl FnMut() -> Result<bool, Failure>,
+) -> Result<(), Failure> {
+    let start = Instant::now();
+    loop {
+        if condition()? {
+            return Ok(());
+        }
+        check_interrupted()?;
+        if start.elapsed() > limit {
+            return Err(Failure::new(format!("{limit:?} passed before {what}")));
+        }
+        thread::sleep(LOOK_EVERY);
+    }
+}

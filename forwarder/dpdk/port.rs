@@ -1,0 +1,122 @@
+//! One worker's view of a device: its own queues, so no lock; the process's pool, through its own cache.
+
+use super::{Mbuf, Pool, unfinished};
+use crate::port::{BURST, Burst, Port};
+use std::ptr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// A device's queues of one worker. `Device::start` makes each of them once, so no queue has two users.
+#[derive(Debug)]
+pub struct DpdkPort {
+    pub(super) port_id: u16,
+    pub(super) rx_queue: Option<u16>,
+    pub(super) tx_queue: Option<u16>,
+    pub(super) pool: Pool,
+    /// Shared with the device, which stops only when nobody else holds it.
+    pub(super) refused: Arc<RxRefused>,
+}
+
+/// What a device's frames needed before, or instead of, being handed on; all its queues together. Rare, so atomics.
+#[derive(Debug, Default)]
+pub struct RxRefused {
+    chained: AtomicU64,
+    finished: AtomicU64,
+}
+
+impl RxRefused {
+    /// Frames dropped because they came in several segments: longer than a buffer.
+    pub fn chained(&self) -> u64 {
+        self.chained.load(Ordering::Relaxed)
+    }
+
+    /// Frames handed on after their unfinished checksum was computed.
+    pub fn finished(&self) -> u64 {
+        self.finished.load(Ordering::Relaxed)
+    }
+}
+
+impl DpdkPort {
+    /// Whether this worker has a transmit queue. Without one, `tx_burst` takes nothing: hand the frames to a worker that has.
+    pub fn can_send(&self) -> bool {
+        self.tx_queue.is_some()
+    }
+
+    /// Whether this worker has a receive queue.
+    pub fn can_receive(&self) -> bool {
+        self.rx_queue.is_some()
+    }
+
+    /// Readies a frame that is not the plain case, or gives it back to the pool.
+    #[cold]
+    fn admit(&self, mut frame: Mbuf) -> Option<Mbuf> {
+        // SAFETY: the mbuf is valid and owned.
+        let (segments, ol_flags) = unsafe { ((*frame.raw()).nb_segs, (*frame.raw()).ol_flags) };
+        if segments != 1 {
+            self.refused.chained.fetch_add(1, Ordering::Relaxed);
+            return None;
+        }
+        if unfinished::is_marked(ol_flags) {
+            unfinished::finish(&mut frame);
+            self.refused.finished.fetch_add(1, Ordering::Relaxed);
+        }
+        Some(frame)
+    }
+}
+
+impl Port for DpdkPort {
+    type Frame = Mbuf;
+
+    /// Give it an empty burst: some drivers receive nothing into room for fewer than four or eight frames.
+    #[inline]
+    fn rx_burst(&mut self, into: &mut Burst<Mbuf>) {
+        let Some(queue) = self.rx_queue else { return };
+        let kept = into.len();
+        // SAFETY: kept is at most the capacity.
+        let free = unsafe { into.as_mut_ptr().add(kept) };
+        let room = (BURST - kept) as u16;
+        // SAFETY: the device is started, and stays so while self.refused is shared; the queue is this worker's; there is
+        // room for that many pointers behind what the burst holds, and an Mbuf is such a pointer.
+        let received = unsafe { dpdk_sys::rx_burst(self.port_id, queue, free.cast(), room) }.into();
+        let mut ready = 0;
+        for index in 0..received {
+            // SAFETY: the device wrote `received` valid mbufs, which are ours now. Each is taken out once, and written
+            // back at or before its place.
+            unsafe {
+                let mut frame = free.add(index).read();
+                let header = frame.raw();
+                let ol_flags = (*header).ol_flags;
+                if (*header).nb_segs != 1 || unfinished::is_marked(ol_flags) {
+                    let Some(admitted) = self.admit(frame) else { continue };
+                    frame = admitted;
+                }
+                // Else a sending device might take a receiver's flag for a wish of ours. Who frees the buffer is kept.
+                (*header).ol_flags = ol_flags & dpdk_sys::SHIM_BUFFER_FLAGS;
+                free.add(ready).write(frame);
+            }
+            ready += 1;
+        }
+        // SAFETY: `ready` frames were written behind those that were there.
+        unsafe { into.set_len(kept + ready) };
+    }
+
+    #[inline]
+    fn tx_burst(&mut self, frames: &mut Burst<Mbuf>) {
+        let Some(queue) = self.tx_queue else { return };
+        let count = frames.len();
+        let first = frames.as_mut_ptr();
+        // SAFETY: as in rx_burst; the burst owns `count` valid mbufs, and an Mbuf is a pointer to one.
+        let sent: usize = unsafe { dpdk_sys::tx_burst(self.port_id, queue, first.cast(), count as u16) }.into();
+        // SAFETY: the device owns the first `sent` now; the others move to the front, and only those are counted.
+        unsafe {
+            ptr::copy(first.add(sent), first, count - sent);
+            frames.set_len(count - sent);
+        }
+    }
+
+    #[inline]
+    fn make(&mut self, bytes: &[u8]) -> Option<Mbuf> {
+        let mut frame = self.pool.take()?;
+        frame.append(bytes).then_some(frame)
+    }
+}

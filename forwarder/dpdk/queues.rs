@@ -1,0 +1,69 @@
+//! How many queues a device gets, and how deep. Each queue has one worker; a worker without one sends through the owner of
+//! one, and what it should have received is handed to it in software.
+
+use dpdk_sys::rte_eth_dev_info;
+
+/// The depth asked for; a device rounds it to what it can do.
+pub(super) const DESCRIPTORS: u16 = 512;
+
+/// What one device is set up with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Queues {
+    /// Receive queues; workers 0 to `rx` - 1 own one each.
+    pub rx: u16,
+    /// Transmit queues; workers 0 to `tx` - 1 own one each.
+    pub tx: u16,
+    /// Frames each receive queue holds.
+    pub rx_descriptors: u16,
+    /// Frames each transmit queue holds.
+    pub tx_descriptors: u16,
+    /// Whether the device spreads flows over the receive queues by a hash that is configured (RSS).
+    pub rss: bool,
+}
+
+impl Queues {
+    /// Frames that sit in the queues when all are full.
+    pub fn frames(&self) -> u32 {
+        let deep = |count: u16, descriptors: u16| u32::from(count) * u32::from(descriptors);
+        deep(self.rx, self.rx_descriptors) + deep(self.tx, self.tx_descriptors)
+    }
+
+    /// As many queues as workers, if the device has them. Several receive queues only where something spreads flows over
+    /// them: without RSS all frames would come by the first, or, worse, by turns.
+    pub(super) fn choose(info: &rte_eth_dev_info, driver: &str, workers: u16, descriptors: (u16, u16)) -> Self {
+        let rss = info.flow_type_rss_offloads & dpdk_sys::SHIM_RSS_TUPLE != 0;
+        let rx = if rss { info.max_rx_queues.min(workers) } else { 1 };
+        let mut tx = info.max_tx_queues.min(workers);
+        if driver == "net_tap" {
+            // A tap's queue is one file descriptor for both directions.
+            tx = tx.min(rx);
+        }
+        let (rx_descriptors, tx_descriptors) = descriptors;
+        Queues { rx, tx, rx_descriptors, tx_descriptors, rss: rss && rx > 1 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn queues_follow_workers_as_far_as_the_device_goes() {
+        let rss = dpdk_sys::SHIM_RSS_TUPLE;
+        // description, driver, RSS, the device's queues, workers, expected receive and transmit queues
+        let rows = [
+            ("one worker", "net_ixgbe", rss, (64, 64), 1, (1, 1)),
+            ("RSS", "net_ixgbe", rss, (64, 64), 4, (4, 4)),
+            ("fewer queues than workers", "net_ixgbe", rss, (2, 3), 4, (2, 3)),
+            ("no RSS", "net_pcap", 0, (16, 16), 4, (1, 4)),
+            ("a tap's queues are pairs", "net_tap", 0, (16, 16), 4, (1, 1)),
+        ];
+        for (what, driver, flow_type_rss_offloads, (max_rx_queues, max_tx_queues), workers, expect) in rows {
+            let info = rte_eth_dev_info { max_rx_queues, max_tx_queues, flow_type_rss_offloads, ..Default::default() };
+            let queues = Queues::choose(&info, driver, workers, (512, 256));
+            assert_eq!((queues.rx, queues.tx), expect, "{what}");
+            assert_eq!(queues.rss, queues.rx > 1, "{what}");
+            assert_eq!(queues.frames(), u32::from(queues.rx) * 512 + u32::from(queues.tx) * 256, "{what}");
+        }
+    }
+}

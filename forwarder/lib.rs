@@ -1,0 +1,14 @@
+//! UVS: the Linux Virtual Server in user space, on DPDK. See ARCHITECTURE.md.
+
+#![forbid(unsafe_op_in_unsafe_fn)]
+
+pub mod local_ports;
+pub mod neigh;
+pub mod pipeline;
+pub mod port;
+pub mod rewrite;
+pub mod services;
+pub mod snapshot;
+pub mod stats;
+pub mod wire;
+pub mod worker;

@@ -1,0 +1,104 @@
+//! A packet's walk through a worker, stage by stage; each stage takes the whole burst.
+//!
+//! ```text
+//! classify   bytes → offsets, flow key, what kind of packet
+//! find       the burst's keys → conns, one DRAM miss hidden behind the others
+//! admit      (no conn) service → real server → new conn
+//! track      protocol state, time of the last packet, counters
+//! ```
+//!
+//! Nothing here knows a port or its frames: the stages work on what classify found, the table and the snapshots.
+
+pub mod admit;
+pub mod classify;
+mod fate;
+pub mod shard;
+pub mod track;
+
+use crate::port::BURST;
+use arrayvec::ArrayVec;
+pub use classify::{Class, Parsed, classify};
+use conntrack::{Hit, Key};
+pub use fate::{Fate, Reason};
+pub use shard::Shard;
+
+/// What is to be done with a frame, as far as the stages have come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// No conn is known for it: admit decides.
+    Admit,
+    /// Along this conn.
+    Forward(Hit),
+    /// To the director's own address: answered as a host would.
+    Local,
+    /// To control.
+    Neighbor,
+    /// Dropped, and the sender told or not.
+    Refuse(Reason, Option<Tell>),
+}
+
+/// What the sender of a dropped packet is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tell {
+    /// Nothing serves that port (ICMP 3/3, ICMPv6 1/4).
+    PortUnreachable,
+    /// No way there (ICMP 3/1, ICMPv6 1/3).
+    HostUnreachable,
+    /// TTL or hop limit used up in transit (ICMP 11/0, ICMPv6 3/0).
+    TimeExceeded,
+    /// Longer than this many bytes (ICMP 3/4, ICMPv6 2).
+    TooBig(u16),
+}
+
+/// A burst on its way. The arrays run in parallel: entry i is about frame i.
+#[derive(Default)]
+pub struct Batch {
+    /// What classify found.
+    pub parsed: ArrayVec<Parsed, BURST>,
+    /// The flows.
+    pub keys: ArrayVec<Key, BURST>,
+    /// What to do.
+    pub steps: ArrayVec<Step, BURST>,
+}
+
+impl Batch {
+    /// Adds a frame that came by the port with this MAC.
+    #[inline]
+    pub fn add(&mut self, frame: &[u8], mac: &[u8; 6]) {
+        let (parsed, key) = classify(frame, mac);
+        self.parsed.push(parsed);
+        self.keys.push(key);
+    }
+
+    /// Looks all flows up.
+    #[inline]
+    pub fn find(&mut self, shard: &Shard, now: Now) {
+        let mut hits = [None; BURST];
+        shard.table.find_burst(&self.keys, now.tick, &mut hits[..self.keys.len()]);
+        for (parsed, hit) in self.parsed.iter().zip(hits) {
+            self.steps.push(match (parsed.class, hit) {
+                (Class::Flow | Class::IcmpError, Some(hit)) => Step::Forward(hit),
+                (Class::Flow, None) => Step::Admit,
+                (Class::IcmpError | Class::Other, _) => Step::Local,
+                (Class::Neighbor, _) => Step::Neighbor,
+                (Class::Refused(reason), _) => Step::Refuse(reason, None),
+            });
+        }
+    }
+}
+
+/// The time, read once a turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Now {
+    /// Milliseconds since some start.
+    pub ms: u64,
+    /// The same for the conn table.
+    pub tick: conntrack::Tick,
+}
+
+impl Now {
+    /// That many milliseconds after the start.
+    pub fn from_ms(ms: u64) -> Self {
+        Self { ms, tick: conntrack::Tick::from_ms(ms) }
+    }
+}

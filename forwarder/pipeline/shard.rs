@@ -1,0 +1,147 @@
+//! What one worker owns of the director's state: its part of the conn table, its counters, its view of the snapshots.
+//! Everything but the ports, so that the stages are written once, whatever the device.
+
+use super::{Now, Reason};
+use crate::local_ports::LocalPorts;
+use crate::neigh::NextHops;
+use crate::services::live::Traffic;
+use crate::services::{LiveTable, ServerId, Services};
+use crate::stats::Counts;
+use arrayvec::ArrayVec;
+use conntrack::{Conn, ConnId, Key, Table, Templates, Verdict};
+use crossbeam::utils::CachePadded;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+/// What all workers share: changed when conns come, change state or go, never per packet.
+pub struct Shared {
+    /// Live counts of real servers.
+    pub live: LiveTable,
+    /// Persistence templates.
+    pub templates: Templates,
+}
+
+/// What one worker forwarded, by real server.
+pub type TrafficTable = Box<[CachePadded<Traffic>]>;
+
+/// One worker's state.
+pub struct Shard {
+    /// Its conns.
+    pub table: Table,
+    /// What it shares with the other workers.
+    pub shared: Arc<Shared>,
+    /// The services as of now.
+    pub services: Arc<Services>,
+    /// The next hops as of now.
+    pub next_hops: Arc<NextHops>,
+    /// Its counters.
+    pub counts: Counts,
+    /// Its traffic, by real server.
+    pub traffic: Arc<TrafficTable>,
+    /// FullNAT's local ports.
+    pub local_ports: LocalPorts,
+    /// Random bits for schedulers and identifications; nothing secret hangs on them.
+    pub random: Random,
+    /// Conns that this burst ended and whose counts are settled. Each frame ends one at most.
+    ending: ArrayVec<ConnId, { crate::port::BURST }>,
+}
+
+impl Shard {
+    /// Conns whose time may have come that one call of [`Shard::expire`] looks at.
+    pub const EXPIRE_BUDGET: usize = 64;
+
+    /// A shard without conns.
+    pub fn new(
+        table: Table,
+        shared: Arc<Shared>,
+        services: Arc<Services>,
+        next_hops: Arc<NextHops>,
+        traffic: Arc<TrafficTable>,
+        seed: u64,
+    ) -> Self {
+        Self {
+            table,
+            shared,
+            services,
+            next_hops,
+            counts: Counts::default(),
+            traffic,
+            local_ports: LocalPorts::new(seed),
+            random: Random(seed),
+            ending: ArrayVec::new(),
+        }
+    }
+
+    /// Ends a conn: its counts at once, its place when the burst is done.
+    pub(super) fn end(&mut self, id: ConnId) {
+        self.shared.settle(self.table.conn(id));
+        self.ending.push(id);
+    }
+
+    /// Was the conn ended by this burst?
+    pub(super) fn is_ending(&self, id: ConnId) -> bool {
+        self.ending.contains(&id)
+    }
+
+    /// After a burst: nothing holds the ids of ended conns any more.
+    #[inline]
+    pub fn remove_ended(&mut self) {
+        for id in self.ending.drain(..) {
+            self.table.remove(id);
+        }
+    }
+
+    /// Ends a bounded number of conns whose time is over. True: there may be more.
+    pub fn expire(&mut self, now: Now) -> bool {
+        let shared = &self.shared;
+        let looked_at = self.table.expire(now.tick, Self::EXPIRE_BUDGET, &mut |_, conn| {
+            shared.settle(conn);
+            Verdict::End
+        });
+        looked_at == Self::EXPIRE_BUDGET
+    }
+
+    /// A free local endpoint towards a real server, for a FullNAT conn.
+    pub(super) fn local_endpoint(
+        &mut self,
+        key: &Key,
+        server: ServerId,
+        real_server: SocketAddr,
+        now: Now,
+    ) -> Option<SocketAddr> {
+        let policy = &self.services.policy;
+        let addresses = if real_server.is_ipv4() { &policy.local_v4 } else { &policy.local_v6 };
+        self.local_ports.choose(&self.table, addresses, key, server, real_server, now.tick)
+    }
+}
+
+impl Shared {
+    /// A conn ends: its server and its template lose it.
+    fn settle(&self, conn: &Conn) {
+        self.live.unbind(ServerId(conn.server), conn.is_active());
+        if let Some(template) = conn.template() {
+            self.templates.release(template);
+        }
+    }
+}
+
+/// SplitMix64 (Steele, Lea, Flood 2014): a stream of random bits from a seed, so that a run of the lab can be repeated.
+pub struct Random(pub u64);
+
+impl Random {
+    /// The next 64 bits.
+    #[inline]
+    pub fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut bits = self.0;
+        bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        bits ^ (bits >> 31)
+    }
+}
+
+impl From<conntrack::TableFull> for Reason {
+    fn from(_: conntrack::TableFull) -> Self {
+        Reason::TableFull
+    }
+}

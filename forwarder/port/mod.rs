@@ -1,0 +1,42 @@
+//! What a worker asks of a device: receive a burst, transmit a burst, make a frame. One code runs on a NIC, a capture
+//! file and the tests' memory; only rx, tx, hand-off and growing a frame at its front touch the device's frame type,
+//! everything else works on the bytes.
+
+pub mod memory;
+
+use arrayvec::ArrayVec;
+
+/// Frames handled together. 32 hides one DRAM miss per frame behind the others and still fits L1 with its arrays.
+pub const BURST: usize = 32;
+
+/// Frames on their way through a worker.
+pub type Burst<F> = ArrayVec<F, BURST>;
+
+/// One frame of a device: an owned buffer, starting at the Ethernet header. Moves between threads, is never shared.
+/// Received frames are one segment. Dropping a frame gives its buffer back.
+pub trait Frame: Send + Sized {
+    /// The frame's bytes.
+    fn bytes(&self) -> &[u8];
+    /// The frame's bytes, to be rewritten in place.
+    fn bytes_mut(&mut self) -> &mut [u8];
+    /// Grows the frame by `count` bytes at its front. False, and nothing changed, if the headroom is shorter than that.
+    fn prepend(&mut self, count: usize) -> bool;
+    /// Cuts `count` bytes off the front. `count` is at most the frame's length.
+    fn trim_front(&mut self, count: usize);
+    /// Shortens the frame to its first `length` bytes (Ethernet padding behind an IP packet). No effect if it is shorter.
+    fn truncate(&mut self, length: usize);
+    /// Asks the CPU to load the first line of the frame.
+    fn prefetch(&self) {}
+}
+
+/// One worker's view of a port: its receive queue (none, if the device has fewer queues than workers) and its transmit queue.
+pub trait Port: Send {
+    /// The device's frame.
+    type Frame: Frame;
+    /// Appends received frames to `into`, up to its capacity.
+    fn rx_burst(&mut self, into: &mut Burst<Self::Frame>);
+    /// Transmits frames from the front of `frames` and removes them; what the device refuses stays.
+    fn tx_burst(&mut self, frames: &mut Burst<Self::Frame>);
+    /// A new frame holding a copy of `bytes` behind the device's usual headroom. None if the pool is dry or the bytes do not fit.
+    fn make(&mut self, bytes: &[u8]) -> Option<Self::Frame>;
+}

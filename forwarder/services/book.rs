@@ -1,0 +1,303 @@
+//! The services as control keeps them: edits in the kernel's manner, and the snapshot that workers get of them.
+//!
+//! New servers go to the head of their service's list. A removed server keeps its place in the live counts while it has
+//! conns, and two minutes longer; added again within that time it finds its conns and counters.
+
+use super::live::{LiveTable, ServerId, ServiceId};
+use super::trash::Trash;
+use super::{MarkRule, Persistence, Policy, Pool, RealServer, Service, ServiceKey, Services};
+use crate::neigh::NextHopId;
+use crate::pipeline::Now;
+use conntrack::{Method, Templates};
+use hashbrown::HashSet;
+use sched::{Change, Kind, Picker, Server, Settings, Thresholds};
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex};
+
+/// Everything a service is told.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ServiceSpec {
+    /// Its scheduler.
+    pub scheduler: Kind,
+    /// What the scheduler is told.
+    pub settings: Settings,
+    /// Set for a persistent service.
+    pub persistence: Option<Persistence>,
+    /// Each datagram by itself.
+    pub one_packet: bool,
+}
+
+/// Everything a real server is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ServerSpec {
+    /// How its packets are forwarded.
+    pub method: Method,
+    /// 0 to 2^31 − 1.
+    pub weight: u32,
+    /// Conns above which it takes no new ones, and under which it takes them again. 0: none.
+    pub thresholds: Thresholds,
+    /// The way to it.
+    pub next_hop: Option<NextHopId>,
+}
+
+/// Why an edit was refused; nothing changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// The service is there already.
+    #[error("service already exists")]
+    ServiceExists,
+    /// There is no such service.
+    #[error("no such service")]
+    NoService,
+    /// The real server is there already.
+    #[error("real server already exists")]
+    ServerExists,
+    /// There is no such real server.
+    #[error("no such real server")]
+    NoServer,
+    /// No room.
+    #[error("too many services or real servers")]
+    Full,
+}
+
+struct Entry {
+    service: Arc<Service>,
+    /// In the kernel's order, with what the snapshot does not need.
+    servers: Vec<Listed>,
+}
+
+/// A real server with its history.
+#[derive(Debug, Clone, Copy)]
+pub struct Listed {
+    /// As workers see it.
+    pub server: RealServer,
+    /// Its thresholds.
+    pub thresholds: Thresholds,
+    /// The last weight above 0: quiescing a server must not move mh's table.
+    last_weight: u32,
+}
+
+/// Control's services.
+pub struct Book {
+    live: Arc<LiveTable>,
+    services: BTreeMap<ServiceKey, Entry>,
+    marks: Vec<MarkRule>,
+    policy: Arc<Policy>,
+    trash: Trash,
+    free_servers: Vec<ServerId>,
+    free_services: Vec<ServiceId>,
+    /// Places that were freed since the last call of [`Book::take_freed`].
+    freed: Vec<ServerId>,
+    changed: bool,
+}
+
+impl Book {
+    /// No services yet.
+    pub fn new(live: Arc<LiveTable>) -> Self {
+        let free_servers = (0..live.servers_max() as u32).rev().map(ServerId).collect();
+        let free_services = (0..live.services_max() as u32).rev().map(ServiceId).collect();
+        Self {
+            live,
+            services: BTreeMap::new(),
+            marks: Vec::new(),
+            policy: Arc::default(),
+            trash: Trash::default(),
+            free_servers,
+            free_services,
+            freed: Vec::new(),
+            changed: true,
+        }
+    }
+
+    /// Replaces the mark rules.
+    pub fn set_marks(&mut self, marks: Vec<MarkRule>) {
+        self.marks = marks;
+        self.changed = true;
+    }
+
+    /// Replaces the policy.
+    pub fn set_policy(&mut self, policy: Policy) {
+        self.policy = Arc::new(policy);
+        self.changed = true;
+    }
+
+    /// A new service without servers.
+    pub fn add_service(&mut self, key: ServiceKey, spec: ServiceSpec) -> Result<(), Refused> {
+        if self.services.contains_key(&key) {
+            return Err(Refused::ServiceExists);
+        }
+        let id = self.free_services.pop().ok_or(Refused::Full)?;
+        let picker = Picker::prepare(spec.scheduler, &spec.settings, Vec::new(), Vec::new());
+        let pool = Arc::new(Mutex::new(Pool { picker, servers: Vec::new() }));
+        self.services.insert(key, Entry { service: Arc::new(service(id, key, spec, pool)), servers: Vec::new() });
+        self.changed = true;
+        Ok(())
+    }
+
+    /// Other settings for a live service; its servers and conns stay, its scheduler starts afresh.
+    pub fn edit_service(&mut self, key: ServiceKey, spec: ServiceSpec) -> Result<(), Refused> {
+        let entry = self.services.get_mut(&key).ok_or(Refused::NoService)?;
+        let pool = entry.service.pool.clone();
+        entry.service = Arc::new(service(entry.service.id, key, spec, pool));
+        entry.republish(&self.live, &self.trash, Change::Service);
+        self.changed = true;
+        Ok(())
+    }
+
+    /// Removes a service. Its conns go on as those of removed servers do.
+    pub fn delete_service(&mut self, key: ServiceKey, now_ms: u64) -> Result<(), Refused> {
+        let entry = self.services.remove(&key).ok_or(Refused::NoService)?;
+        for listed in &entry.servers {
+            self.live.detach(listed.server.id);
+            self.trash.put(key, listed.described(), now_ms);
+        }
+        // Empties the list of changed servers; the next owner of the place starts with an empty one.
+        drop(entry.service.lock(&self.live));
+        self.free_services.push(entry.service.id);
+        self.changed = true;
+        Ok(())
+    }
+
+    /// A new real server, at the head of the list.
+    pub fn add_server(&mut self, key: ServiceKey, address: SocketAddr, spec: ServerSpec) -> Result<(), Refused> {
+        let entry = self.services.get_mut(&key).ok_or(Refused::NoService)?;
+        if entry.position(address).is_some() {
+            return Err(Refused::ServerExists);
+        }
+        let id = match self.trash.take(key, address) {
+            Some(id) => id,
+            None => {
+                let id = self.free_servers.pop().ok_or(Refused::Full)?;
+                self.live.clear(id);
+                id
+            }
+        };
+        self.live.attach(id, entry.service.id, spec.thresholds);
+        entry.servers.insert(0, listed(id, address, spec, 0));
+        entry.republish(&self.live, &self.trash, Change::Servers);
+        Ok(())
+    }
+
+    /// Other settings for a live real server; its conns stay as they were made.
+    pub fn edit_server(&mut self, key: ServiceKey, address: SocketAddr, spec: ServerSpec) -> Result<(), Refused> {
+        let entry = self.services.get_mut(&key).ok_or(Refused::NoService)?;
+        let i = entry.position(address).ok_or(Refused::NoServer)?;
+        let before = entry.servers[i];
+        self.live.set_thresholds(before.server.id, spec.thresholds);
+        entry.servers[i] = listed(before.server.id, address, spec, before.last_weight);
+        entry.republish(&self.live, &self.trash, Change::Servers);
+        Ok(())
+    }
+
+    /// Removes a real server. Its clients' packets are dropped, its own are still translated.
+    pub fn delete_server(&mut self, key: ServiceKey, address: SocketAddr, now_ms: u64) -> Result<(), Refused> {
+        let entry = self.services.get_mut(&key).ok_or(Refused::NoService)?;
+        let i = entry.position(address).ok_or(Refused::NoServer)?;
+        let gone = entry.servers.remove(i);
+        self.live.detach(gone.server.id);
+        self.trash.put(key, gone.described(), now_ms);
+        entry.republish(&self.live, &self.trash, Change::Servers);
+        Ok(())
+    }
+
+    /// Forgets servers that were removed long ago and have no conns and no persistence templates left.
+    pub fn empty_trash(&mut self, templates: &Templates, now: Now) {
+        if !self.trash.is_due(&self.live, now.ms) {
+            return;
+        }
+        let mut referred = HashSet::new();
+        templates.visit(now.tick, |template| drop(referred.insert(ServerId(template.server))));
+        for (key, id) in self.trash.expire(&self.live, now.ms, |id| referred.contains(&id)) {
+            if let Some(entry) = self.services.get(&key) {
+                // Takes the id off the list of changed servers before it becomes another server's.
+                drop(entry.service.lock(&self.live));
+            }
+            self.free_servers.push(id);
+            self.freed.push(id);
+        }
+    }
+
+    /// Server ids that were given up since the last call: their traffic counters belong to nobody.
+    pub fn take_freed(&mut self) -> Vec<ServerId> {
+        std::mem::take(&mut self.freed)
+    }
+
+    /// A snapshot for the workers, if services came or went since the last one.
+    pub fn snapshot(&mut self) -> Option<Arc<Services>> {
+        std::mem::take(&mut self.changed).then(|| {
+            Arc::new(Services {
+                by_key: self.services.iter().map(|(key, entry)| (*key, entry.service.clone())).collect(),
+                marks: self.marks.clone(),
+                vips: self.vips().collect(),
+                policy: self.policy.clone(),
+            })
+        })
+    }
+
+    /// Every VIP.
+    pub fn vips(&self) -> impl Iterator<Item = IpAddr> + '_ {
+        self.services.keys().filter_map(|key| match key {
+            ServiceKey::Endpoint { vip, .. } => Some(*vip),
+            ServiceKey::Mark { .. } => None,
+        })
+    }
+
+    /// The services with their servers in the kernel's order.
+    pub fn list(&self) -> impl Iterator<Item = (&Service, &[Listed])> + '_ {
+        self.services.values().map(|entry| (&*entry.service, entry.servers.as_slice()))
+    }
+}
+
+impl Entry {
+    fn position(&self, address: SocketAddr) -> Option<usize> {
+        self.servers.iter().position(|listed| listed.address() == address)
+    }
+
+    /// Gives the workers the servers as they are now. Tables are built, and the old ones freed, without the lock.
+    fn republish(&self, live: &LiveTable, trash: &Trash, change: Change) {
+        let Service { key, scheduler, settings, .. } = &*self.service;
+        let with_load = |server: Server| {
+            let load = live.load(ServerId(server.id));
+            (server, load)
+        };
+        let listed = self.servers.iter().map(|listed| with_load(listed.described())).collect();
+        let departed = trash.of(*key).map(with_load).collect();
+        let prepared = Picker::prepare(*scheduler, settings, listed, departed);
+        let mut servers = self.servers.iter().map(|listed| listed.server).collect();
+        let retired = {
+            let mut pool = self.service.lock(live);
+            std::mem::swap(&mut pool.servers, &mut servers);
+            pool.picker.replace(prepared, change)
+        };
+        drop((retired, servers));
+    }
+}
+
+impl Listed {
+    /// Address and port.
+    pub fn address(&self) -> SocketAddr {
+        SocketAddr::new(self.server.address, self.server.port)
+    }
+
+    fn described(&self) -> Server {
+        Server {
+            id: self.server.id.0,
+            address: self.server.address,
+            port: self.server.port,
+            weight: self.server.weight,
+            last_weight: self.last_weight,
+        }
+    }
+}
+
+fn service(id: ServiceId, key: ServiceKey, spec: ServiceSpec, pool: Arc<Mutex<Pool>>) -> Service {
+    let ServiceSpec { scheduler, settings, persistence, one_packet } = spec;
+    Service { id, key, scheduler, settings, persistence, one_packet, pool }
+}
+
+fn listed(id: ServerId, address: SocketAddr, spec: ServerSpec, last_weight: u32) -> Listed {
+    let ServerSpec { method, weight, thresholds, next_hop } = spec;
+    let server = RealServer { id, address: address.ip(), port: address.port(), method, weight, next_hop };
+    Listed { server, thresholds, last_weight: if weight > 0 { weight } else { last_weight } }
+}

@@ -1,0 +1,213 @@
+//! Virtual services as workers see them: an immutable snapshot to look a new flow's service up in, and per service one
+//! lock under which a real server is picked. Control makes snapshots (see [`book`]); a service is shared between them, so
+//! a change of one does not copy ten thousand.
+
+pub mod book;
+pub mod live;
+mod trash;
+
+use crate::neigh::NextHopId;
+use conntrack::states::Timeouts;
+use conntrack::{Key, Method};
+use hashbrown::{HashMap, HashSet};
+use ipnet::IpNet;
+pub use live::{LiveTable, ServerId, ServiceId};
+use sched::{Flow, Kind, Moment, Picker, Settings};
+use std::net::IpAddr;
+use std::ops::RangeInclusive;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+/// What tells one service from another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum ServiceKey {
+    /// What clients send to this address and port. Port 0: every port of the address that has no service of its own.
+    Endpoint {
+        /// IP protocol number.
+        protocol: u8,
+        /// The VIP.
+        vip: IpAddr,
+        /// The VIP's port.
+        port: u16,
+    },
+    /// What carries this mark.
+    Mark {
+        /// The mark, not 0.
+        mark: u32,
+        /// The family that the service is for.
+        v6: bool,
+    },
+}
+
+/// A real server as a new conn takes it. Plain data: a pick copies it out of the lock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RealServer {
+    /// Its place in the live counts.
+    pub id: ServerId,
+    /// RIP.
+    pub address: IpAddr,
+    /// Its port. 0: the port that the client sent to.
+    pub port: u16,
+    /// How its packets are forwarded.
+    pub method: Method,
+    /// Weight, 0 to 2^31 − 1. 0: no new conns.
+    pub weight: u32,
+    /// The way to it; none while there is no room for one.
+    pub next_hop: Option<NextHopId>,
+}
+
+/// A client keeps its real server for a while.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Persistence {
+    /// Seconds after the last conn.
+    pub timeout_s: u32,
+    /// Clients that share these leading bits of their address count as one.
+    pub prefix_bits: u8,
+}
+
+/// A virtual service.
+pub struct Service {
+    /// Its list of changed servers.
+    pub id: ServiceId,
+    /// What it takes.
+    pub key: ServiceKey,
+    /// Its scheduler.
+    pub scheduler: Kind,
+    /// What its scheduler was told.
+    pub settings: Settings,
+    /// Set for a persistent service.
+    pub persistence: Option<Persistence>,
+    /// Each datagram is scheduled by itself and leaves no conn.
+    pub one_packet: bool,
+    /// Shared with the versions of this service in other snapshots.
+    pool: Arc<Mutex<Pool>>,
+}
+
+/// A service's real servers, in the kernel's order, and the scheduler that picks among them.
+pub struct Pool {
+    picker: Picker,
+    /// In the picker's order: what a pick gives is an index of both.
+    servers: Vec<RealServer>,
+}
+
+impl Service {
+    /// Locks the service for a pick, with the loads up to date. The lock is held through the pick and the count of the new
+    /// conn, so that the next pick sees it.
+    pub fn lock<'a>(&'a self, live: &LiveTable) -> MutexGuard<'a, Pool> {
+        // A thread that panicked under the lock has aborted the process: the lock is never poisoned.
+        let mut pool = self.pool.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        pool.refresh(self.id, live);
+        pool
+    }
+}
+
+impl Pool {
+    /// Tells the scheduler which loads changed.
+    fn refresh(&mut self, service: ServiceId, live: &LiveTable) {
+        live.for_each_changed(service, |id, load| {
+            // A server that was removed long ago still ends conns; the scheduler has forgotten it.
+            if let Some(place) = self.picker.servers().place_of(id.0) {
+                self.picker.set_load(place, load);
+            }
+        });
+    }
+
+    /// The scheduler's choice.
+    pub fn pick(&mut self, flow: &Flow, moment: &Moment) -> Option<RealServer> {
+        self.picker.pick(flow, moment).map(|i| self.servers[i])
+    }
+
+    /// The server with this id, if it is one of the service's now.
+    pub fn server(&self, id: ServerId) -> Option<RealServer> {
+        self.picker.servers().place_of(id.0).and_then(|place| self.servers.get(place)).copied()
+    }
+
+    /// The servers in the kernel's order.
+    pub fn servers(&self) -> &[RealServer] {
+        &self.servers
+    }
+}
+
+/// Packets that a mark rule takes get its mark. All given fields must match.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MarkRule {
+    /// Source addresses.
+    pub source: Option<IpNet>,
+    /// Destination addresses.
+    pub destination: Option<IpNet>,
+    /// IP protocol number.
+    pub protocol: Option<u8>,
+    /// Source ports.
+    pub source_ports: RangeInclusive<u16>,
+    /// Destination ports.
+    pub destination_ports: RangeInclusive<u16>,
+    /// The mark, not 0.
+    pub mark: u32,
+}
+
+impl MarkRule {
+    fn takes(&self, key: &Key) -> bool {
+        let inside = |net: &Option<IpNet>, address: IpAddr| net.is_none_or(|net| net.contains(&address));
+        inside(&self.source, key.src())
+            && inside(&self.destination, key.dst())
+            && self.protocol.is_none_or(|protocol| protocol == key.protocol())
+            && self.source_ports.contains(&key.sport())
+            && self.destination_ports.contains(&key.dport())
+    }
+}
+
+/// All services at one moment.
+#[derive(Default)]
+pub struct Services {
+    by_key: HashMap<ServiceKey, Arc<Service>, foldhash::fast::RandomState>,
+    marks: Vec<MarkRule>,
+    vips: HashSet<IpAddr, foldhash::fast::RandomState>,
+    /// How conns behave.
+    pub policy: Arc<Policy>,
+}
+
+/// The settings of the conn table's keepers: `[ipvs]`, `[timeouts]`, `[fullnat]`.
+#[derive(Debug, Clone, Default)]
+pub struct Policy {
+    /// Bit 0: a SYN on a conn that is over starts a new one; bit 1: in FIN_WAIT too, where replies are not seen.
+    pub conn_reuse_mode: u8,
+    /// A conn whose server was removed goes with its next packet.
+    pub expire_nodest_conn: bool,
+    /// A persistence template of a server of weight 0 is not followed.
+    pub expire_quiescent_template: bool,
+    /// Tunnel headers copy DF, and the sender is told what fits.
+    pub pmtu_disc: bool,
+    /// Any TCP segment but a RST starts a conn.
+    pub sloppy_tcp: bool,
+    /// The kernel's stricter TCP states.
+    pub secure_tcp: bool,
+    /// How long each state lives.
+    pub timeouts: Timeouts,
+    /// LIPs, IPv4.
+    pub local_v4: Vec<IpAddr>,
+    /// LIPs, IPv6.
+    pub local_v6: Vec<IpAddr>,
+}
+
+impl Services {
+    /// The service that a new flow is for: by mark first, then by its destination, then by the destination's port 0.
+    pub fn find(&self, key: &Key) -> Option<&Arc<Service>> {
+        let vip = key.dst();
+        if let Some(rule) = self.marks.iter().find(|rule| rule.takes(key))
+            && let Some(service) = self.by_key.get(&ServiceKey::Mark { mark: rule.mark, v6: vip.is_ipv6() })
+        {
+            return Some(service);
+        }
+        let endpoint = |port| ServiceKey::Endpoint { protocol: key.protocol(), vip, port };
+        self.by_key.get(&endpoint(key.dport())).or_else(|| self.by_key.get(&endpoint(0)))
+    }
+
+    /// Is the address a service's?
+    pub fn is_vip(&self, address: IpAddr) -> bool {
+        self.vips.contains(&address)
+    }
+
+    /// Every VIP.
+    pub fn vips(&self) -> impl Iterator<Item = IpAddr> + '_ {
+        self.vips.iter().copied()
+    }
+}

@@ -1,0 +1,184 @@
+//! What the director says itself: echo replies, RSTs and ICMP errors, as a host answers for its own addresses and as a
+//! router does for what it cannot forward. Rate-limited, and never about something that must not be answered.
+
+use super::Worker;
+use super::held::Towards;
+use crate::neigh::Route;
+use crate::pipeline::classify::ETHERNET_BYTES;
+use crate::pipeline::{Fate, Now, Parsed, Reason, Tell};
+use crate::port::{Frame, Port};
+use crate::rewrite::icmp::{self, Cause};
+use crate::rewrite::reset::reset;
+use crate::wire::{self, protocol};
+use std::net::IpAddr;
+
+/// Longest answer made in place, Ethernet header included. (An echo reply is as long as its request and has its own frame.)
+const ROOM_BYTES: usize = ETHERNET_BYTES + icmp::ERROR_BYTES_MAX;
+
+/// What became of an answer.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Said {
+    /// It is on its way.
+    Yes,
+    /// There is nothing to say: RFCs forbid it.
+    Nothing,
+    /// Over the rate limit, no buffer, or no way back.
+    Unsaid,
+}
+
+impl Said {
+    /// What it means for the packet that asked.
+    fn fate(self) -> Fate {
+        match self {
+            Said::Yes | Said::Nothing => Fate::Consumed,
+            Said::Unsaid => Fate::Dropped(Reason::AnswerLimited),
+        }
+    }
+}
+
+impl<P: Port> Worker<P> {
+    /// A packet that no service takes. For an own address it is answered as a host does.
+    pub(super) fn answer(&mut self, port: usize, frame: P::Frame, parsed: &Parsed, now: Now) {
+        let l3 = packet(&frame, parsed);
+        let l4 = usize::from(parsed.l4 - parsed.l3);
+        let (_, destination) = addresses(l3);
+        let fate = if !self.shard.next_hops.is_local(destination) {
+            Fate::Dropped(Reason::NotForUs)
+        } else {
+            match parsed.protocol {
+                protocol::TCP => self.say(port, l3, now, |room, _| reset(room, l3, l4)).fate(),
+                protocol::UDP => self.tell(port, l3, Cause::PortUnreachable, now).fate(),
+                protocol::ICMP | protocol::ICMPV6 => self.echo(port, &frame, parsed, now),
+                _ => {
+                    self.tell(port, l3, Cause::ProtocolUnreachable, now);
+                    Fate::Dropped(Reason::OtherProtocol)
+                }
+            }
+        };
+        self.shard.counts.count(fate);
+    }
+
+    /// A packet that goes no further: its sender is told, if there is something to say.
+    #[cold]
+    pub(super) fn refuse(
+        &mut self,
+        port: usize,
+        frame: P::Frame,
+        parsed: &Parsed,
+        reason: Reason,
+        tell: Option<Tell>,
+        now: Now,
+    ) {
+        self.shard.counts.count(Fate::Dropped(reason));
+        let cause = match tell {
+            Some(Tell::PortUnreachable) => Cause::PortUnreachable,
+            Some(Tell::HostUnreachable) => Cause::HostUnreachable,
+            Some(Tell::TimeExceeded) => Cause::TimeExceeded,
+            Some(Tell::TooBig(mtu)) => Cause::TooBig { mtu: u32::from(mtu) },
+            None => return,
+        };
+        self.tell(port, packet(&frame, parsed), cause, now);
+    }
+
+    /// An ICMP error about `packet`, to its sender. From the address it was for, if that is ours (IPv4); else, and with IPv6
+    /// always, from the one that the sender is reached from: so the kernel does.
+    fn tell(&mut self, port: usize, packet: &[u8], cause: Cause, now: Now) -> Said {
+        let (sender, destination) = addresses(packet);
+        let next_hops = &self.shard.next_hops;
+        let source = match destination {
+            IpAddr::V4(_) if next_hops.is_local(destination) => Some(destination),
+            _ => next_hops.source_towards(port as u16, sender),
+        };
+        match source {
+            Some(IpAddr::V4(source)) => {
+                self.say(port, packet, now, |room, id| icmp::error(room, packet, cause, &source.octets(), id))
+            }
+            Some(IpAddr::V6(source)) => {
+                self.say(port, packet, now, |room, id| icmp::error(room, packet, cause, &source.octets(), id))
+            }
+            None => Said::Unsaid,
+        }
+    }
+
+    /// Sends what `build` writes to the sender of `packet`.
+    fn say(
+        &mut self,
+        port: usize,
+        packet: &[u8],
+        now: Now,
+        build: impl FnOnce(&mut [u8], u16) -> Option<usize>,
+    ) -> Said {
+        let (sender, _) = addresses(packet);
+        let Some((egress, towards)) = self.way_back(port, sender) else { return Said::Unsaid };
+        if !self.answers.allows(now.ms) {
+            return Said::Unsaid;
+        }
+        let mut room = [0; ROOM_BYTES];
+        let (ethernet, l3) = room.split_at_mut(ETHERNET_BYTES);
+        let ethertype: [u8; 2] = if sender.is_ipv4() { [0x08, 0x00] } else { [0x86, 0xdd] };
+        ethernet[12..].copy_from_slice(&ethertype);
+        let Some(bytes) = build(l3, self.shard.random.next() as u16) else {
+            self.answers.give_back();
+            return Said::Nothing;
+        };
+        let made = self.egress.make(egress, &room[..ETHERNET_BYTES + bytes], &mut self.shard.counts);
+        self.emit_made(made, towards, now)
+    }
+
+    /// An ICMP or ICMPv6 message to an own address: an echo request is answered, anything else is nobody's.
+    fn echo(&mut self, port: usize, frame: &P::Frame, parsed: &Parsed, now: Now) -> Fate {
+        let (l3, l4) = (usize::from(parsed.l3), usize::from(parsed.l4 - parsed.l3));
+        let request = if parsed.v6 { wire::icmp::v6::ECHO_REQUEST } else { wire::icmp::v4::ECHO_REQUEST };
+        if packet(frame, parsed)[l4] != request {
+            return Fate::Dropped(Reason::IcmpUnmatched);
+        }
+        let (sender, _) = addresses(packet(frame, parsed));
+        let Some((egress, towards)) = self.way_back(port, sender) else { return Said::Unsaid.fate() };
+        if !self.answers.allows(now.ms) {
+            return Said::Unsaid.fate();
+        }
+        let id = self.shard.random.next() as u16;
+        let copy = &frame.bytes()[..usize::from(parsed.end)];
+        let made = self.egress.make(egress, copy, &mut self.shard.counts).map(|mut reply| {
+            let bytes = icmp::echo_reply(&mut reply.bytes_mut()[l3..], l4, id).unwrap_or(0);
+            reply.truncate(l3 + bytes);
+            reply
+        });
+        self.emit_made(made, towards, now).fate()
+    }
+
+    fn emit_made(&mut self, made: Option<P::Frame>, towards: Towards, now: Now) -> Said {
+        match made {
+            Some(frame) => {
+                self.emit(frame, towards, now);
+                Said::Yes
+            }
+            None => Said::Unsaid,
+        }
+    }
+
+    /// The way to the sender of something that came in by `port`.
+    fn way_back(&self, port: usize, sender: IpAddr) -> Option<(usize, Towards)> {
+        let next_hops = &self.shard.next_hops;
+        match next_hops.route_on(port as u16, sender) {
+            Route::Via(id) => Some((usize::from(next_hops.get(id)?.port), Towards::Hop(id))),
+            Route::OnLink { port, address } => Some((usize::from(port), Towards::Neighbor { port, address })),
+            Route::Local | Route::Unreachable => None,
+        }
+    }
+}
+
+/// The IP packet in a frame.
+fn packet<'a, F: Frame>(frame: &'a F, parsed: &Parsed) -> &'a [u8] {
+    &frame.bytes()[usize::from(parsed.l3)..usize::from(parsed.end)]
+}
+
+/// Source and destination of a packet that classify has seen.
+fn addresses(packet: &[u8]) -> (IpAddr, IpAddr) {
+    let v4 = |at: usize| IpAddr::from([packet[at], packet[at + 1], packet[at + 2], packet[at + 3]]);
+    let v6 = |at: usize| IpAddr::from(std::array::from_fn::<u8, 16, _>(|i| packet[at + i]));
+    match packet[0] >> 4 {
+        4 => (v4(12), v4(16)),
+        _ => (v6(8), v6(24)),
+    }
+}

@@ -1,0 +1,256 @@
+//! The last stage for a frame that has a conn: next hop, TTL, MTU, rewrite, and out.
+
+use super::Worker;
+use super::held::Towards;
+use crate::neigh::{NextHopId, NextHopState, Route};
+use crate::pipeline::{Class, Fate, Now, Parsed, Reason, Shard, Tell};
+use crate::port::{Frame, Port};
+use crate::rewrite::icmp::Translation;
+use crate::rewrite::{Endpoint, fullnat, icmp, nat, ttl, tun};
+use conntrack::{Conn, Direction, Hit, Method};
+use std::net::IpAddr;
+
+const ETHERTYPE_AT: usize = 12;
+const ETHERTYPE_IPV4: [u8; 2] = [0x08, 0x00];
+const ETHERTYPE_IPV6: [u8; 2] = [0x86, 0xdd];
+
+/// Why a frame could not be forwarded, and what its sender is told.
+type Refusal = (Reason, Option<Tell>);
+
+impl<P: Port> Worker<P> {
+    /// A frame of a conn.
+    #[inline]
+    pub(super) fn forward(&mut self, port: usize, mut frame: P::Frame, parsed: &Parsed, hit: Hit, now: Now) {
+        match self.shard.prepare(&mut frame, parsed, hit) {
+            Ok(towards) => self.emit(frame, towards, now),
+            Err((reason, tell)) => self.refuse(port, frame, parsed, reason, tell, now),
+        }
+    }
+
+    /// Sends a frame whose IP packet is finished, or keeps it until its next hop is known.
+    #[inline]
+    pub(super) fn emit(&mut self, mut frame: P::Frame, towards: Towards, now: Now) {
+        if let Towards::Hop(id) = towards
+            && let Some(hop) = self.shard.next_hops.get(id)
+            && hop.state == NextHopState::Ready
+        {
+            frame.bytes_mut()[..ETHERTYPE_AT].copy_from_slice(&hop.header);
+            hop.mark_used();
+            self.egress.send(usize::from(hop.port), frame, &mut self.shard.counts);
+        } else {
+            self.hold(frame, towards, now);
+        }
+    }
+
+    /// The next hop is not ready: asks control for it, and keeps the frame unless the last asking failed.
+    #[cold]
+    fn hold(&mut self, frame: P::Frame, towards: Towards, now: Now) {
+        let failed = match towards {
+            Towards::Neighbor { port, address } => {
+                self.rings.want(port, address);
+                false
+            }
+            Towards::Hop(id) => match self.shard.next_hops.get(id) {
+                Some(hop) => {
+                    self.rings.want_hop(id, hop.port, hop.address);
+                    hop.state == NextHopState::Failed
+                }
+                None => true,
+            },
+        };
+        let kept = if failed { Err(Reason::NeighborFailed) } else { self.held.keep(frame, towards, now.ms) };
+        if let Err(reason) = kept {
+            self.shard.counts.count(Fate::Dropped(reason));
+        }
+    }
+
+    /// Sends the held frames whose next hop is known by now.
+    pub(super) fn release_held(&mut self, now: Now) {
+        let Self { held, shard, egress, .. } = self;
+        let Shard { next_hops, counts, .. } = shard;
+        let mut refused = [0u64; Reason::ALL.len()];
+        held.release(
+            next_hops,
+            now.ms,
+            |mut frame, id| {
+                if let Some(hop) = next_hops.get(id) {
+                    frame.bytes_mut()[..ETHERTYPE_AT].copy_from_slice(&hop.header);
+                    egress.send(usize::from(hop.port), frame, counts);
+                }
+            },
+            |_, reason| refused[reason as usize] += 1,
+        );
+        for (counter, count) in counts.dropped.iter_mut().zip(refused) {
+            *counter += count;
+        }
+    }
+}
+
+impl Shard {
+    /// Makes the frame's IP packet what leaves, and says where it goes.
+    #[inline]
+    fn prepare<F: Frame>(&mut self, frame: &mut F, parsed: &Parsed, hit: Hit) -> Result<Towards, Refusal> {
+        let (towards, mtu) = self.towards(hit)?;
+        let conn = self.table.conn(hit.id);
+        let ip_bytes = parsed.ip_bytes();
+        if frame.bytes().len() > usize::from(parsed.end) {
+            frame.truncate(usize::from(parsed.end));
+        }
+        let l3 = &mut frame.bytes_mut()[usize::from(parsed.l3)..];
+        if !ttl::decrement(l3) {
+            return Err((Reason::TtlExpired, Some(Tell::TimeExceeded)));
+        }
+        let longest = match conn.method() {
+            Method::Tun => tun::inner_bytes_max(usize::from(mtu), conn.is_server_v6()),
+            _ => usize::from(mtu),
+        };
+        if ip_bytes > longest {
+            return Err(too_big(l3, parsed.v6, longest));
+        }
+        let l4 = usize::from(parsed.l4 - parsed.l3);
+        match (conn.method(), hit.direction) {
+            (Method::Tun, _) => {
+                let id = self.random.next() as u16;
+                self.encapsulate(frame, parsed, hit, towards, id)?;
+            }
+            (Method::Nat | Method::FullNat, direction) if parsed.class == Class::IcmpError => {
+                if !icmp::translate(l3, l4, &error_translation(conn, direction)) {
+                    return Err((Reason::IcmpUnmatched, None));
+                }
+            }
+            (Method::Nat, Direction::Inbound) => {
+                nat::translate_destination(l3, l4, parsed.protocol, conn.server_bytes(), conn.server_port());
+            }
+            (Method::Nat, Direction::Outbound) => {
+                nat::translate_source(l3, l4, parsed.protocol, conn.vip_bytes(), conn.vip_port());
+            }
+            (Method::FullNat, Direction::Inbound) => {
+                fullnat::translate(l3, l4, parsed.protocol, local(conn), real_server(conn));
+            }
+            (Method::FullNat, Direction::Outbound) => {
+                fullnat::translate(l3, l4, parsed.protocol, vip(conn), client(conn));
+            }
+            (Method::Dr | Method::Local | Method::Bypass, _) => {}
+        }
+        Ok(towards)
+    }
+
+    /// Puts the tunnel header between Ethernet and the packet.
+    fn encapsulate<F: Frame>(
+        &self,
+        frame: &mut F,
+        parsed: &Parsed,
+        hit: Hit,
+        towards: Towards,
+        id: u16,
+    ) -> Result<(), Refusal> {
+        let conn = self.table.conn(hit.id);
+        let port = match towards {
+            Towards::Hop(id) => self.next_hops.get(id).map_or(0, |hop| hop.port),
+            Towards::Neighbor { port, .. } => port,
+        };
+        let source = self.next_hops.source_towards(port, conn.real_server().0).ok_or((Reason::NoRoute, None))?;
+        let outer = tun::outer_bytes(conn.is_server_v6());
+        if !frame.prepend(outer) {
+            return Err((Reason::NoHeadroom, None));
+        }
+        let bytes = frame.bytes_mut();
+        let ethertype = if conn.is_server_v6() { ETHERTYPE_IPV6 } else { ETHERTYPE_IPV4 };
+        bytes[ETHERTYPE_AT..ETHERTYPE_AT + 2].copy_from_slice(&ethertype);
+        let packet = &mut bytes[usize::from(parsed.l3)..];
+        let pmtu_disc = self.services.policy.pmtu_disc;
+        let made = match source {
+            IpAddr::V4(source) => tun::encapsulate(packet, &source.octets(), conn.server_bytes(), pmtu_disc, id),
+            IpAddr::V6(source) => tun::encapsulate(packet, &source.octets(), conn.server_bytes(), pmtu_disc, id),
+        };
+        if made { Ok(()) } else { Err((Reason::BadHeader, None)) }
+    }
+
+    /// Where the conn's packets go in this direction, and how long they may be. The answer is kept in the conn.
+    #[inline]
+    fn towards(&mut self, hit: Hit) -> Result<(Towards, u16), Refusal> {
+        let conn = self.table.conn(hit.id);
+        let cached = match hit.direction {
+            Direction::Inbound => conn.next_hop_inbound,
+            Direction::Outbound => conn.next_hop_outbound,
+        };
+        if let Some(id) = NextHopId::from_bits(cached)
+            && let Some(hop) = self.next_hops.get(id)
+        {
+            return Ok((Towards::Hop(id), hop.mtu));
+        }
+        self.route(hit)
+    }
+
+    /// The conn has no next hop in this direction, or its slot is another neighbour's by now.
+    #[cold]
+    fn route(&mut self, hit: Hit) -> Result<(Towards, u16), Refusal> {
+        let conn = self.table.conn_mut(hit.id);
+        let (to, cached) = match hit.direction {
+            Direction::Inbound => (conn.real_server().0, &mut conn.next_hop_inbound),
+            Direction::Outbound => (conn.client().0, &mut conn.next_hop_outbound),
+        };
+        match self.next_hops.route(to) {
+            Route::Via(id) => {
+                *cached = id.to_bits();
+                let mtu = self.next_hops.get(id).map_or(u16::MAX, |hop| hop.mtu);
+                Ok((Towards::Hop(id), mtu))
+            }
+            Route::OnLink { port, address } => {
+                let mtu = self.next_hops.interface(port).map_or(u16::MAX, |interface| interface.mtu);
+                Ok((Towards::Neighbor { port, address }, mtu))
+            }
+            Route::Local | Route::Unreachable => Err((Reason::NoRoute, Some(Tell::HostUnreachable))),
+        }
+    }
+}
+
+/// A packet that is longer than its way takes. IPv4 without DF could go in fragments; everything else is the sender's to mend.
+#[cold]
+fn too_big(l3: &[u8], v6: bool, longest: usize) -> Refusal {
+    const DONT_FRAGMENT: u8 = 0x40;
+    if v6 || l3[6] & DONT_FRAGMENT != 0 {
+        // RFC 8200 §5: no IPv6 link is narrower than 1280; whoever is told less would fragment down to that.
+        let longest = if v6 { longest.max(1280) } else { longest };
+        (Reason::TooBig, Some(Tell::TooBig(longest as u16)))
+    } else {
+        (Reason::WouldFragment, None)
+    }
+}
+
+/// How an ICMP error about the conn is translated when it goes in this direction.
+fn error_translation(conn: &Conn, direction: Direction) -> Translation<'_> {
+    let full = conn.method() == Method::FullNat;
+    match direction {
+        // Quotes a reply (VIP → client); the server must see its own packet (server → client or local address).
+        Direction::Inbound => Translation {
+            source: full.then(|| conn.local_bytes()),
+            destination: Some(conn.server_bytes()),
+            quoted_source: Some(real_server(conn)),
+            quoted_destination: full.then(|| local(conn)),
+        },
+        // Quotes a request (client or local address → server); the client must see its own packet (client → VIP).
+        Direction::Outbound => Translation {
+            source: Some(conn.vip_bytes()),
+            destination: full.then(|| conn.client_bytes()),
+            quoted_source: full.then(|| client(conn)),
+            quoted_destination: Some(vip(conn)),
+        },
+    }
+}
+
+fn client(conn: &Conn) -> Endpoint<'_> {
+    Endpoint { address: conn.client_bytes(), port: conn.client_port() }
+}
+
+fn vip(conn: &Conn) -> Endpoint<'_> {
+    Endpoint { address: conn.vip_bytes(), port: conn.vip_port() }
+}
+
+fn real_server(conn: &Conn) -> Endpoint<'_> {
+    Endpoint { address: conn.server_bytes(), port: conn.server_port() }
+}
+
+fn local(conn: &Conn) -> Endpoint<'_> {
+    Endpoint { address: conn.local_bytes(), port: conn.local_port() }
+}

@@ -1,0 +1,113 @@
+//! Frames that wait for their next hop. Bounded in number, per next hop, and in time; a small part of the mempool, so that
+//! a neighbour that never answers costs its own packets and nobody else's.
+
+use crate::neigh::{NextHopId, NextHopState, NextHops, Route};
+use crate::pipeline::Reason;
+use std::net::IpAddr;
+
+/// Frames that may wait at once.
+pub const HELD_MAX: usize = 512;
+/// Of those, frames for one next hop. The kernel keeps about a hundred packets; a TCP client sends far fewer before an answer.
+pub const HELD_PER_HOP_MAX: usize = 32;
+/// How long a frame waits at most: longer than the three requests, one second apart, that a neighbour gets.
+pub const HELD_MS_MAX: u64 = 4_000;
+
+/// What a frame waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Towards {
+    /// A next hop that is being resolved.
+    Hop(NextHopId),
+    /// A neighbour that has no next hop yet.
+    Neighbor {
+        /// The port it is on.
+        port: u16,
+        /// Its address.
+        address: IpAddr,
+    },
+}
+
+struct Waiting<F> {
+    frame: F,
+    towards: Towards,
+    since_ms: u64,
+}
+
+/// The frames of one worker that wait.
+pub struct Held<F> {
+    frames: Vec<Waiting<F>>,
+}
+
+impl<F> Default for Held<F> {
+    fn default() -> Self {
+        Self { frames: Vec::with_capacity(HELD_MAX) }
+    }
+}
+
+impl<F> Held<F> {
+    /// Frames that wait.
+    pub fn len(&self) -> usize {
+        self.frames.len()
+    }
+
+    /// Keeps the frame, or gives the reason why not.
+    pub fn keep(&mut self, frame: F, towards: Towards, now_ms: u64) -> Result<(), Reason> {
+        let same = self.frames.iter().filter(|waiting| waiting.towards == towards).count();
+        if self.frames.len() == HELD_MAX || same >= HELD_PER_HOP_MAX {
+            return Err(Reason::HeldFull);
+        }
+        self.frames.push(Waiting { frame, towards, since_ms: now_ms });
+        Ok(())
+    }
+
+    /// Goes through the frames that wait, oldest first, and lets go those whose wait is over: `sent` gets a frame with its
+    /// next hop, `dropped` one with its reason.
+    pub fn release(
+        &mut self,
+        next_hops: &NextHops,
+        now_ms: u64,
+        mut sent: impl FnMut(F, NextHopId),
+        mut dropped: impl FnMut(F, Reason),
+    ) {
+        for waiting in self.frames.extract_if(.., |waiting| waiting.outcome(next_hops, now_ms) != Outcome::Wait) {
+            match waiting.outcome(next_hops, now_ms) {
+                Outcome::Send(id) => sent(waiting.frame, id),
+                Outcome::Drop(reason) => dropped(waiting.frame, reason),
+                Outcome::Wait => unreachable!("only frames whose wait is over are taken out"),
+            }
+        }
+    }
+
+    /// Lets go everything.
+    pub fn clear(&mut self, mut dropped: impl FnMut(F, Reason)) {
+        for waiting in self.frames.drain(..) {
+            dropped(waiting.frame, Reason::Stopped);
+        }
+    }
+}
+
+#[derive(PartialEq, Eq)]
+enum Outcome {
+    Wait,
+    Send(NextHopId),
+    Drop(Reason),
+}
+
+impl<F> Waiting<F> {
+    fn outcome(&self, next_hops: &NextHops, now_ms: u64) -> Outcome {
+        let id = match self.towards {
+            Towards::Hop(id) => Some(id),
+            Towards::Neighbor { port, address } => match next_hops.route_on(port, address) {
+                Route::Via(id) => Some(id),
+                Route::OnLink { .. } => None,
+                Route::Local | Route::Unreachable => return Outcome::Drop(Reason::NoRoute),
+            },
+        };
+        let state = id.and_then(|id| next_hops.get(id)).map(|hop| hop.state);
+        match (id, state) {
+            (Some(id), Some(NextHopState::Ready)) => Outcome::Send(id),
+            (_, Some(NextHopState::Failed)) => Outcome::Drop(Reason::NeighborFailed),
+            _ if now_ms.saturating_sub(self.since_ms) > HELD_MS_MAX => Outcome::Drop(Reason::HeldTooLong),
+            _ => Outcome::Wait,
+        }
+    }
+}

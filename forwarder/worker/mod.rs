@@ -1,0 +1,203 @@
+//! A worker: one pass of its loop is [`Worker::turn`]. An lcore calls it again and again; the lab calls it with a virtual
+//! clock. After start it does not allocate, lock (but while it admits a new conn), log or make a system call.
+
+mod answer;
+mod egress;
+mod forward;
+pub mod held;
+pub mod idle;
+pub mod limit;
+pub mod rings;
+
+use crate::pipeline::{Batch, Fate, Now, Reason, Shard, Step, admit, track};
+use crate::port::{Burst, Frame, Port};
+use crate::snapshot::Snapshots;
+use crate::stats::Published;
+use egress::Egress;
+use held::Held;
+use limit::AnswerLimit;
+use rings::{Order, Report, WorkerRings};
+use std::sync::Arc;
+
+/// Orders of control that one turn obeys.
+const ORDERS_PER_TURN: usize = 32;
+/// Milliseconds between two looks at what need not be looked at each turn.
+const HOUSEKEEPING_MS: u64 = 50;
+/// Idle turns between two publications of the counters.
+const PUBLISH_TURNS: u64 = 256;
+
+/// One port as a worker has it.
+pub struct WorkerPort<P: Port> {
+    /// The device's queues.
+    pub device: P,
+    /// The port's MAC.
+    pub mac: [u8; 6],
+}
+
+/// A worker and all it owns.
+pub struct Worker<P: Port> {
+    shard: Shard,
+    egress: Egress<P>,
+    held: Held<P::Frame>,
+    answers: AnswerLimit,
+    rings: WorkerRings,
+    snapshots: Snapshots,
+    published: Arc<Published>,
+    housekeeping_ms: u64,
+}
+
+impl<P: Port> Worker<P> {
+    /// A worker over these ports; a port's number is its place in the list. `answers_per_s` 0: answers are not limited.
+    pub fn new(
+        shard: Shard,
+        ports: Vec<WorkerPort<P>>,
+        rings: WorkerRings,
+        snapshots: Snapshots,
+        published: Arc<Published>,
+        answers_per_s: u64,
+    ) -> Self {
+        Self {
+            shard,
+            egress: Egress::new(ports),
+            held: Held::default(),
+            answers: AnswerLimit::new(answers_per_s),
+            rings,
+            snapshots,
+            published,
+            housekeeping_ms: 0,
+        }
+    }
+
+    /// One pass. True: there was something to do.
+    pub fn turn(&mut self, now: Now) -> bool {
+        self.take_up_snapshots(now);
+        let mut busy = self.obey(now);
+        for port in 0..self.egress.ports() {
+            let mut frames = Burst::new();
+            self.egress.receive(port, &mut frames);
+            if frames.is_empty() {
+                continue;
+            }
+            busy = true;
+            self.shard.counts.received += frames.len() as u64;
+            let mut batch = self.classify(port, &frames);
+            batch.find(&self.shard, now);
+            admit::admit(&mut self.shard, &mut batch, now);
+            track::track(&mut self.shard, &batch, now);
+            self.dispatch(port, batch, frames, now);
+            self.shard.remove_ended();
+        }
+        self.egress.flush(&mut self.shard.counts);
+        busy |= self.shard.expire(now);
+        self.keep_house(now);
+        self.publish(busy);
+        busy
+    }
+
+    /// The worker slept: its counters say so.
+    pub fn slept(&mut self) {
+        self.shard.counts.sleeps += 1;
+    }
+
+    /// The last words of a worker: nothing is held any more, and the counters say where everything went.
+    pub fn stop(&mut self) {
+        let counts = &mut self.shard.counts;
+        counts.held = 0;
+        self.held.clear(|_, reason| counts.count(Fate::Dropped(reason)));
+        self.egress.flush(counts);
+        self.published.publish(counts);
+    }
+
+    /// What the worker owns beside its ports.
+    pub fn shard(&self) -> &Shard {
+        &self.shard
+    }
+
+    /// What the worker owns beside its ports, to be changed: for tests and benchmarks.
+    pub fn shard_mut(&mut self) -> &mut Shard {
+        &mut self.shard
+    }
+
+    fn classify(&self, port: usize, frames: &Burst<P::Frame>) -> Batch {
+        let mac = self.egress.mac(port);
+        let mut batch = Batch::default();
+        frames.iter().for_each(Frame::prefetch);
+        for frame in frames {
+            batch.add(frame.bytes(), &mac);
+        }
+        batch
+    }
+
+    /// The last stage: each frame goes where its step says.
+    fn dispatch(&mut self, port: usize, batch: Batch, frames: Burst<P::Frame>, now: Now) {
+        for ((frame, parsed), step) in frames.into_iter().zip(&batch.parsed).zip(&batch.steps) {
+            match *step {
+                Step::Forward(hit) => self.forward(port, frame, parsed, hit, now),
+                Step::Neighbor => self.report_neighbor(port, frame),
+                Step::Local => self.answer(port, frame, parsed, now),
+                Step::Refuse(reason, tell) => self.refuse(port, frame, parsed, reason, tell, now),
+                Step::Admit => unreachable!("admit leaves no frame undecided"),
+            }
+        }
+    }
+
+    fn take_up_snapshots(&mut self, now: Now) {
+        if let Some(services) = self.snapshots.newer_services(&self.shard.services) {
+            self.shard.services = services;
+        }
+        if let Some(next_hops) = self.snapshots.newer_next_hops(&self.shard.next_hops) {
+            self.shard.next_hops = next_hops;
+            self.release_held(now);
+        }
+    }
+
+    /// Does what control asked for. True: there was something.
+    fn obey(&mut self, now: Now) -> bool {
+        let mut obeyed = false;
+        for order in std::iter::from_fn(|| self.rings.orders.pop().ok()).take(ORDERS_PER_TURN) {
+            obeyed = true;
+            match order {
+                Order::Send { port, frame } => self.egress.send_made(usize::from(port), &frame, &mut self.shard.counts),
+                Order::List(mut listing) => {
+                    listing.fill(&self.shard.table, now.tick);
+                    // Control keeps room for the answer to each list it asked for.
+                    drop(self.rings.reports.push(Report::Listed(listing)));
+                }
+            }
+        }
+        obeyed
+    }
+
+    fn report_neighbor(&mut self, port: usize, frame: P::Frame) {
+        let fate = match self.rings.report_neighbor(port as u16, frame.bytes()) {
+            true => Fate::Consumed,
+            false => Fate::Dropped(Reason::ControlBusy),
+        };
+        self.shard.counts.count(fate);
+    }
+
+    fn keep_house(&mut self, now: Now) {
+        if now.ms < self.housekeeping_ms {
+            return;
+        }
+        self.housekeeping_ms = now.ms + HOUSEKEEPING_MS;
+        if self.held.len() > 0 {
+            self.release_held(now);
+        }
+        self.rings.forget_asked();
+        for failure in self.shard.local_ports.take_failures() {
+            drop(self.rings.reports.push(Report::LocalPorts(failure)));
+        }
+    }
+
+    fn publish(&mut self, busy: bool) {
+        let counts = &mut self.shard.counts;
+        counts.turns += 1;
+        counts.busy_turns += u64::from(busy);
+        if busy || counts.turns % PUBLISH_TURNS == 0 {
+            counts.conns = self.shard.table.len() as u64;
+            counts.held = self.held.len() as u64;
+            self.published.publish(counts);
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! The bounded rings between a worker and control. Neither waits for the other: what finds a ring full is dropped and
+//! counted (ARP and neighbour discovery), or comes again by itself (everything else).
+
+use crate::local_ports::Failure;
+use crate::neigh::{NextHopId, SLOTS_MAX};
+use arrayvec::ArrayVec;
+use conntrack::{Conn, Table, Tick};
+use std::net::IpAddr;
+
+/// Longest frame that goes through a ring: ARP and neighbour discovery messages with their options are shorter.
+pub const FRAME_BYTES_MAX: usize = 256;
+/// ARP and neighbour discovery frames on their way to control.
+const NEIGHBORS_MAX: usize = 512;
+/// Other reports on their way to control.
+const REPORTS_MAX: usize = 512;
+/// Orders on their way to a worker.
+const ORDERS_MAX: usize = 512;
+/// Conns in one answer to a listing.
+pub const LISTING_CONNS: usize = 256;
+
+/// A frame in a ring.
+pub type SmallFrame = ArrayVec<u8, FRAME_BYTES_MAX>;
+
+/// An ARP or neighbour discovery frame that a worker received.
+pub struct NeighborFrame {
+    /// The port it came by.
+    pub port: u16,
+    /// The frame.
+    pub frame: SmallFrame,
+}
+
+/// What else a worker tells control.
+pub enum Report {
+    /// A frame waits for this neighbour.
+    Wanted {
+        /// The port it is on.
+        port: u16,
+        /// Its address.
+        address: IpAddr,
+    },
+    /// Local ports ran out.
+    LocalPorts(Failure),
+    /// A part of the conn table.
+    Listed(Box<Listing>),
+}
+
+/// What control tells a worker.
+pub enum Order {
+    /// Transmit this frame.
+    Send {
+        /// By which port.
+        port: u16,
+        /// The frame.
+        frame: SmallFrame,
+    },
+    /// List conns into this buffer and give it back.
+    List(Box<Listing>),
+}
+
+/// A buffer for a part of a worker's conn table. Control makes it and frees it; the worker fills it.
+pub struct Listing {
+    /// The worker's number.
+    pub worker: usize,
+    /// The first place of the table to look at; afterwards the first one not looked at.
+    pub from: usize,
+    /// The whole table was looked at.
+    pub done: bool,
+    /// Conns and the ticks they have left.
+    pub conns: ArrayVec<(Conn, u32), LISTING_CONNS>,
+}
+
+impl Listing {
+    /// An empty buffer for the conns from this place on.
+    pub fn new(worker: usize, from: usize) -> Box<Self> {
+        Box::new(Self { worker, from, done: false, conns: ArrayVec::new() })
+    }
+
+    /// Fills the buffer from the next places of the table.
+    pub fn fill(&mut self, table: &Table, now: Tick) {
+        let live = table.listing(self.from, LISTING_CONNS, now).map(|(_, conn)| (*conn, conn.ticks_left(now)));
+        self.conns.extend(live);
+        self.from += LISTING_CONNS;
+        self.done = self.from >= table.conns_max();
+    }
+}
+
+/// The worker's ends.
+pub struct WorkerRings {
+    /// Orders to obey.
+    pub orders: rtrb::Consumer<Order>,
+    /// Reports to make.
+    pub reports: rtrb::Producer<Report>,
+    neighbors: rtrb::Producer<NeighborFrame>,
+    /// Next hops that control was asked for since the last housekeeping, one bit each: a flood towards a next hop that is
+    /// not ready makes one report, not a million.
+    asked: Box<[u64; SLOTS_MAX / 64]>,
+}
+
+/// Control's ends.
+pub struct ControlRings {
+    /// Orders to give.
+    pub orders: rtrb::Producer<Order>,
+    /// Reports to hear.
+    pub reports: rtrb::Consumer<Report>,
+    /// ARP and neighbour discovery frames to look at.
+    pub neighbors: rtrb::Consumer<NeighborFrame>,
+}
+
+/// The rings of one worker, both ends.
+pub fn rings() -> (WorkerRings, ControlRings) {
+    let (order_in, orders) = rtrb::RingBuffer::new(ORDERS_MAX);
+    let (reports, report_out) = rtrb::RingBuffer::new(REPORTS_MAX);
+    let (neighbors, neighbor_out) = rtrb::RingBuffer::new(NEIGHBORS_MAX);
+    let asked = Box::new([0; SLOTS_MAX / 64]);
+    let worker = WorkerRings { orders, reports, neighbors, asked };
+    (worker, ControlRings { orders: order_in, reports: report_out, neighbors: neighbor_out })
+}
+
+impl WorkerRings {
+    /// Copies an ARP or neighbour discovery frame to control. False: no room.
+    pub fn report_neighbor(&mut self, port: u16, frame: &[u8]) -> bool {
+        let mut copy = SmallFrame::new();
+        // No message that control understands is longer; of a longer one the front is enough to see that.
+        copy.extend(frame.iter().copied().take(FRAME_BYTES_MAX));
+        self.neighbors.push(NeighborFrame { port, frame: copy }).is_ok()
+    }
+
+    /// Tells control that a frame waits for a neighbour that has no next hop yet.
+    pub fn want(&mut self, port: u16, address: IpAddr) {
+        // A full ring: the next frame asks again.
+        drop(self.reports.push(Report::Wanted { port, address }));
+    }
+
+    /// Tells control, once between two housekeepings, that a frame waits for a next hop.
+    pub fn want_hop(&mut self, id: NextHopId, port: u16, address: IpAddr) {
+        let (word, bit) = (&mut self.asked[id.slot() / 64], 1 << (id.slot() % 64));
+        if *word & bit == 0 {
+            *word |= bit;
+            self.want(port, address);
+        }
+    }
+
+    /// Next hops may be asked for again.
+    pub fn forget_asked(&mut self) {
+        self.asked.fill(0);
+    }
+}

@@ -1,0 +1,253 @@
+//! The real DPDK, on devices that exist only in software: no root, no huge pages, no network. DPDK starts once per process,
+//! so this is one test; its parts run in order and share one pool, whose count is looked at after each.
+
+mod capture;
+mod checksum;
+
+use proptest::prelude::*;
+use proptest::test_runner::{Config, TestRunner};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use uvs::dpdk::{Device, DpdkPort, Eal, EalLog, EalPlan, HugePages, Link, Mbuf, Pool, lcore};
+use uvs::port::{BURST, Burst, Frame, Port};
+
+const HELD_FRAMES_MAX: u32 = 1024;
+const MTU: u16 = 1500;
+
+#[test]
+fn dpdk_without_a_nic() {
+    let folder = tempfile::tempdir().unwrap();
+    let worker = core_affinity::get_core_ids().unwrap().last().unwrap().id as u32;
+    let plan = plan(worker);
+    let mut eal = Eal::start(&plan).unwrap();
+    assert!(!eal.memory().huge);
+    assert!(Eal::start(&plan).unwrap_err().to_string().contains("cannot start twice"));
+
+    devices_that_are_not_there(&eal, folder.path());
+
+    let files = capture::Files::write(folder.path());
+    let open = |name: &str, device: &str| Device::open(&eal, name, &device.parse().unwrap()).unwrap();
+    let mut null = open("null", "net_null0,size=60");
+    let mut ring = open("ring", "net_ring0");
+    let mut pcap = open("pcap", &files.device());
+    let queues = [null.queues(1), ring.queues(1), pcap.queues(2)];
+    let pool = Pool::create(&mut eal, &queues, 2, HELD_FRAMES_MAX, MTU).unwrap();
+
+    assert!(null.start(1).unwrap_err().to_string().contains("before it is configured"));
+    a_frame_must_fit_its_buffer(&mut null, &pool);
+    for (device, queues) in [&mut null, &mut ring, &mut pcap].into_iter().zip(queues) {
+        device.configure(queues, MTU, &pool).unwrap();
+    }
+    let mut null_port = null.start(1).unwrap().remove(0);
+    let mut ring_port = ring.start(1).unwrap().remove(0);
+    let mut pcap_ports = pcap.start(2).unwrap();
+    let free = pool.frames_free();
+
+    a_frame_obeys_the_laws_of_a_vec(&mut null_port);
+    assert_eq!(pool.frames_free(), free, "frames were made and dropped");
+    a_dry_pool_says_no(&mut null_port, &pool);
+    assert_eq!(pool.frames_free(), free, "all frames were made and dropped");
+    null_gives_and_takes(&mut null_port, &null);
+    assert_eq!(pool.frames_free(), free, "net_null gave and took");
+    a_ring_gives_back_what_it_was_sent(&mut ring_port);
+    a_full_ring_leaves_the_rest(&mut ring_port);
+    checksum::unfinished_ones_are_finished(&mut ring_port, &ring);
+    assert_eq!(pool.frames_free(), free, "the ring is empty again");
+
+    a_worker_without_queues_keeps_its_frames(&mut pcap_ports[1]);
+    drop(pcap_ports.pop());
+    let forward = pcap_ports.remove(0);
+    assert!(lcore::launch(&eal, worker + 1, || ()).unwrap_err().to_string().contains("none of the workers"));
+    let running = lcore::launch(&eal, worker, move || capture::forward_all(forward)).unwrap();
+    running.join();
+    assert_eq!(pcap.stats().rx_chained, 1, "the frame that is longer than a buffer");
+    assert_eq!(pool.frames_free(), free, "the capture went through");
+
+    assert!(ring.stop().unwrap_err().to_string().contains("port ring: 1 workers still use its queues"));
+    drop((null_port, ring_port));
+    drop((null, ring, pcap));
+    files.check();
+
+    let found = eal.idle().unwrap_err().to_string();
+    assert!(found.contains("1 pools, devices or workers are still in use"), "{found}");
+    drop(pool);
+    eal.cleanup().unwrap();
+}
+
+fn plan(worker: u32) -> EalPlan {
+    EalPlan {
+        workers: vec![worker],
+        huge_pages: HugePages::Off,
+        memory_mb: 64,
+        file_prefix: format!("uvs-test-{}", std::process::id()),
+        devices: Vec::new(),
+        telemetry: false,
+        // What goes wrong here is meant to.
+        log: EalLog::Errors,
+        args: Vec::new(),
+    }
+}
+
+fn devices_that_are_not_there(eal: &Eal, folder: &Path) {
+    let missing = format!("net_pcap9,rx_pcap={}/absent.pcap,tx_pcap={}/x.pcap", folder.display(), folder.display());
+    let rows = [
+        ("net_nonesuch0,iface=x", "port wan: device \"net_nonesuch0,iface=x\": no DPDK driver makes such a device"),
+        ("0000:ff:1f.7", "port wan: device \"0000:ff:1f.7\": there is no such PCI device"),
+        (missing.as_str(), "its driver refused it"),
+    ];
+    for (device, says) in rows {
+        let error = Device::open(eal, "wan", &device.parse().unwrap()).unwrap_err().to_string();
+        assert!(error.contains(says), "{error}");
+    }
+}
+
+fn a_frame_must_fit_its_buffer(device: &mut Device, pool: &Pool) {
+    let queues = device.queues(1);
+    let error = device.configure(queues, 9000, pool).unwrap_err().to_string();
+    assert_eq!(error, "port null: mtu 9000: a frame of 9018 bytes, but a buffer holds 2048; at most 2030 fits");
+    let error = device.configure(queues, 10, pool).unwrap_err().to_string();
+    assert!(error.contains("mtu 10: device \"net_null0,size=60\" takes 46 to"), "{error}");
+}
+
+#[derive(Clone, Debug)]
+enum Change {
+    Prepend(usize),
+    TrimFront(usize),
+    Truncate(usize),
+    Write(usize, u8),
+}
+
+fn a_frame_obeys_the_laws_of_a_vec(port: &mut DpdkPort) {
+    let change = prop_oneof![
+        (0usize..80).prop_map(Change::Prepend),
+        (0usize..80).prop_map(Change::TrimFront),
+        (0usize..2000).prop_map(Change::Truncate),
+        (0usize..2000, any::<u8>()).prop_map(|(at, byte)| Change::Write(at, byte)),
+    ];
+    let case = (prop::collection::vec(any::<u8>(), 0..1600), prop::collection::vec(change, 0..40));
+    let mut runner = TestRunner::new(Config { failure_persistence: None, ..Config::with_cases(500) });
+    let port = std::cell::RefCell::new(port);
+    runner
+        .run(&case, |(bytes, changes)| {
+            let mut frame = port.borrow_mut().make(&bytes).unwrap();
+            let (mut model, mut headroom) = (bytes, 128);
+            for change in changes {
+                apply(change, &mut frame, &mut model, &mut headroom);
+                prop_assert_eq!(frame.bytes(), &model[..]);
+                prop_assert_eq!(frame.bytes_mut(), &mut model[..]);
+            }
+            Ok(())
+        })
+        .unwrap();
+}
+
+fn apply(change: Change, frame: &mut Mbuf, model: &mut Vec<u8>, headroom: &mut usize) {
+    match change {
+        Change::Prepend(count) => {
+            let grown = frame.prepend(count);
+            assert_eq!(grown, count <= *headroom);
+            if grown {
+                // What the new bytes hold is nobody's promise.
+                frame.bytes_mut()[..count].fill(7);
+                model.splice(..0, std::iter::repeat_n(7, count));
+                *headroom -= count;
+            }
+        }
+        Change::TrimFront(count) if count <= model.len() => {
+            frame.trim_front(count);
+            model.drain(..count);
+            *headroom += count;
+        }
+        Change::TrimFront(count) => {
+            let hook = std::panic::take_hook();
+            std::panic::set_hook(Box::new(|_| ()));
+            let refused = catch_unwind(AssertUnwindSafe(|| frame.trim_front(count)));
+            std::panic::set_hook(hook);
+            assert!(refused.is_err(), "trimmed more than there is");
+        }
+        Change::Truncate(length) => {
+            frame.truncate(length);
+            model.truncate(length);
+        }
+        Change::Write(at, byte) if at < model.len() => {
+            frame.bytes_mut()[at] = byte;
+            model[at] = byte;
+        }
+        Change::Write(..) => (),
+    }
+}
+
+fn a_dry_pool_says_no(port: &mut DpdkPort, pool: &Pool) {
+    assert!(port.make(&[0; 2049]).is_none(), "longer than a buffer");
+    let before = pool.frames_free();
+    let taken: Vec<Mbuf> = std::iter::from_fn(|| port.make(&[1; 60])).collect();
+    assert_eq!(taken.len() as u32, before);
+    assert_eq!(pool.frames_free(), 0);
+}
+
+fn null_gives_and_takes(port: &mut DpdkPort, null: &Device) {
+    let mut burst = Burst::new();
+    port.rx_burst(&mut burst);
+    assert_eq!(burst.len(), BURST);
+    assert!(burst.iter().all(|frame| frame.bytes().len() == 60));
+    port.rx_burst(&mut burst);
+    assert_eq!(burst.len(), BURST, "a full burst takes no more");
+    burst.truncate(20);
+    port.rx_burst(&mut burst);
+    assert_eq!(burst.len(), BURST, "a burst is filled up");
+    port.tx_burst(&mut burst);
+    assert!(burst.is_empty());
+    let info = null.info();
+    assert_eq!((info.driver.as_str(), info.mtu, info.numa_node.is_some()), ("net_null", MTU, true), "{info:?}");
+    assert!(matches!(null.link(), Link::Up { .. }));
+    assert_eq!((null.stats().rx_frames, null.stats().tx_frames), (44, 32));
+}
+
+fn a_ring_gives_back_what_it_was_sent(port: &mut DpdkPort) {
+    for round in 0..100u8 {
+        let count = usize::from(round) % BURST + 1;
+        let sent: Vec<Vec<u8>> = (0..count).map(|index| vec![round; 60 + index]).collect();
+        let mut burst: Burst<Mbuf> = sent.iter().map(|bytes| port.make(bytes).unwrap()).collect();
+        port.tx_burst(&mut burst);
+        assert!(burst.is_empty());
+        port.rx_burst(&mut burst);
+        let received: Vec<&[u8]> = burst.iter().map(Frame::bytes).collect();
+        assert_eq!(received, sent, "round {round}");
+    }
+}
+
+fn a_full_ring_leaves_the_rest(port: &mut DpdkPort) {
+    let mut sent = 0u16;
+    let mut refused = Burst::new();
+    while refused.is_empty() {
+        while !refused.is_full() {
+            refused.push(port.make(&(sent + refused.len() as u16).to_be_bytes()).unwrap());
+        }
+        port.tx_burst(&mut refused);
+        sent += (BURST - refused.len()) as u16;
+    }
+    let left: Vec<Vec<u8>> = refused.iter().map(|frame| frame.bytes().to_vec()).collect();
+    let expect: Vec<Vec<u8>> = (sent..).take(left.len()).map(|number| number.to_be_bytes().to_vec()).collect();
+    assert_eq!(left, expect, "the refused frames are the last, in order");
+    let mut received = 0u16;
+    loop {
+        let mut burst = Burst::new();
+        port.rx_burst(&mut burst);
+        if burst.is_empty() {
+            break;
+        }
+        for frame in burst {
+            assert_eq!(frame.bytes(), received.to_be_bytes());
+            received += 1;
+        }
+    }
+    assert_eq!(received, sent);
+}
+
+fn a_worker_without_queues_keeps_its_frames(port: &mut DpdkPort) {
+    assert!(!port.can_send() && !port.can_receive());
+    let mut burst: Burst<Mbuf> = (0..3).map(|_| port.make(&[0; 60]).unwrap()).collect();
+    port.tx_burst(&mut burst);
+    port.rx_burst(&mut burst);
+    assert_eq!(burst.len(), 3);
+}
