@@ -1,6 +1,7 @@
-//! What the rewrites cost per packet, in place and with their checksums, on the 32 packets of one burst over and over, as they
-//! lie in the cache when their turn comes. The time that criterion prints is that of one packet, its loop (half a nanosecond)
-//! included. A rewrite costs the same whether or not the packet already has the new ends, so nothing is set back.
+//! What the rewrites cost per packet, in place and with their checksums, on the 32 packets of one burst over and
+//! over, as they lie in the cache when their turn comes. The time that criterion prints is that of one packet, its
+//! loop (half a nanosecond) included. A rewrite costs the same whether or not the packet already has the new ends, so
+//! nothing is set back.
 
 use std::hint::black_box;
 use std::time::Duration;

@@ -16,7 +16,7 @@ const CONNS: usize = 1000;
 
 fn servers(count: u32) -> Vec<(Server, Load)> {
     let server = |id: u32| {
-        let weight = id % 5 + 1;
+        let weight = 100 * (id % 5 + 1); // Eight servers of ovf hold the thousand conns.
         let address = IpAddr::from([172, 16, (id >> 8) as u8, id as u8]);
         (Server { id, address, port: 80, weight, last_weight: weight }, Load::default())
     };

@@ -164,7 +164,10 @@ fn visit(criterion: &mut Criterion) {
 }
 
 fn quick() -> Criterion {
-    Criterion::default().warm_up_time(Duration::from_millis(300)).measurement_time(Duration::from_secs(1)).sample_size(20)
+    Criterion::default()
+        .warm_up_time(Duration::from_millis(300))
+        .measurement_time(Duration::from_secs(1))
+        .sample_size(20)
 }
 
 criterion_group! { name = benches; config = quick(); targets = find, replace, live_and_expire, visit }

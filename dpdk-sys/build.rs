@@ -13,7 +13,8 @@ mod bindings {
     /// What forwarder/dpdk calls. The types they need come with them.
     const FUNCTIONS: &[&str] = &[
         "rte_eal_(init|cleanup|remote_launch|get_lcore_state|wait_lcore)",
-        "rte_dev_(probe|name)",
+        "rte_dev_probe",
+        "rte_vdev_uninit",
         "rte_pktmbuf_pool_create",
         "rte_mempool_(avail_count|in_use_count)",
         "rte_net_get_ptype",
@@ -76,6 +77,8 @@ mod bindings {
         if pkg_config::Config::new().atleast_version("22.11").probe("libdpdk").is_err() {
             missing();
         }
+        // Drivers are no business of pkg-config. This one has the virtual devices; plug-ins expect to find it linked.
+        println!("cargo:rustc-link-lib=rte_bus_vdev");
     }
 
     /// Ends the build with one line. A panic would bury it under a backtrace.

@@ -2,6 +2,7 @@
  * macros, under the names shim_ and SHIM_. */
 #include <net/if.h>
 #include <rte_config.h>
+#include <rte_bus_vdev.h>
 #include <rte_dev.h>
 #include <rte_eal.h>
 #include <rte_errno.h>

@@ -2,6 +2,11 @@
 
 #![forbid(unsafe_op_in_unsafe_fn)]
 
+#[cfg(feature = "dpdk")]
+pub mod demo;
+pub mod director;
+#[cfg(feature = "dpdk")]
+pub mod dpdk;
 pub mod local_ports;
 pub mod neigh;
 pub mod pipeline;

@@ -6,6 +6,7 @@ set -eu
 here=$(dirname "$0")
 policy=/usr/sbin/policy-rc.d
 kept=/usr/sbin/policy-rc.d.before-uvs
+mark='Put here by the setup of UVS while it installs packages; it removes this again.'
 
 fail() {
     echo "setup: $*" >&2
@@ -20,8 +21,7 @@ rust_wanted() {
 check_rust() {
     wanted=$(rust_wanted)
     cure="install it from https://rustup.rs (or \`rustup update\`), then run make again"
-    command -v cargo >/dev/null && command -v rustc >/dev/null ||
-        fail "Rust $wanted or newer is needed and no cargo is in PATH: $cure"
+    command -v cargo >/dev/null || fail "Rust $wanted or newer is needed, and no cargo is in PATH: $cure"
     found=$(rustc --version | cut -d ' ' -f 2)
     oldest=$(printf '%s\n%s\n' "$wanted" "$found" | sort -V | head -n 1)
     [ "$oldest" = "$wanted" ] || fail "Rust $wanted or newer is needed, found $found: $cure"
@@ -39,11 +39,11 @@ missing_packages() {
 }
 
 check_distribution() {
-    name=unknown
-    [ ! -r /etc/os-release ] || name=$(. /etc/os-release && echo "$PRETTY_NAME")
-    [ -r /etc/os-release ] && id=$(. /etc/os-release && echo "$ID-${VERSION_ID:-}") || id=unknown
-    [ "$id" = debian-12 ] && return
-    fail "this is $name; the packages are known for Debian 12 only. Install what corresponds to:" \
+    ID='' VERSION_ID='' PRETTY_NAME='an unknown system'
+    # shellcheck source=/dev/null
+    [ ! -r /etc/os-release ] || . /etc/os-release
+    [ "$ID-$VERSION_ID" != debian-12 ] || return 0
+    fail "this is $PRETTY_NAME; the packages are known for Debian 12 only. Install what corresponds to:" \
         "$(wanted_packages | tr '\n' ' ')(DPDK 22.11), then run make again with SETUP=skip"
 }
 
@@ -57,25 +57,31 @@ as_root() {
     fi
 }
 
-# invoke-rc.d asks this program before it starts a service; 101 means no.
+# invoke-rc.d asks this program before it starts a service; 101 means no. A program that was there before comes back afterwards.
 forbid_services() {
     trap allow_services EXIT
     trap 'exit 129' HUP
     trap 'exit 130' INT
     trap 'exit 143' TERM
-    if [ -e "$policy" ] && [ ! -e "$kept" ]; then
+    if [ -e "$policy" ] && ! is_ours; then
         as_root mv "$policy" "$kept"
     fi
-    printf '#!/bin/sh\nexit 101\n' | as_root tee "$policy" >/dev/null
+    printf '#!/bin/sh\n# %s\nexit 101\n' "$mark" | as_root tee "$policy" >/dev/null
     as_root chmod 755 "$policy"
 }
 
 allow_services() {
-    as_root rm -f "$policy"
+    ! is_ours || as_root rm -f "$policy"
     [ ! -e "$kept" ] || as_root mv "$kept" "$policy"
 }
 
+is_ours() {
+    grep -qs "$mark" "$policy"
+}
+
 install_missing() {
+    # A set-up that was killed could not tidy up.
+    ! is_ours || allow_services
     packages=$(missing_packages | tr '\n' ' ')
     [ -n "$packages" ] || return 0
     echo "setup: installing Debian packages, without starting services: $packages"

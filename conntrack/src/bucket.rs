@@ -8,8 +8,9 @@
 //! A tag of 0 is an empty slot. `overflow` counts entries that passed this bucket on their way to a later one: a look-up
 //! goes on only while it is above 0, so deletion leaves no tombstones.
 
-use crate::processor::equal_lanes;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+use crate::processor::equal_lanes;
 
 /// Eight slots of the index.
 #[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]

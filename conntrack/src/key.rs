@@ -9,7 +9,7 @@
 //! ```
 
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
@@ -133,9 +133,9 @@ impl Key {
 
 /// The address in `bytes`, which are 4 or 16.
 pub(crate) fn address(bytes: &[u8]) -> IpAddr {
-    match bytes.try_into() {
-        Ok(four) => IpAddr::V4(Ipv4Addr::from_octets(four)),
-        Err(_) => IpAddr::V6(Ipv6Addr::from_octets(bytes.try_into().expect("an address has 4 or 16 bytes"))),
+    match <[u8; 4]>::try_from(bytes) {
+        Ok(four) => IpAddr::from(four),
+        Err(_) => IpAddr::from(<[u8; 16]>::try_from(bytes).expect("an address has 4 or 16 bytes")),
     }
 }
 
@@ -147,6 +147,8 @@ impl fmt::Debug for Key {
 
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv6Addr;
+
     use super::*;
 
     #[test]

@@ -1,8 +1,11 @@
 //! The one unsafe place of the crate: two things that only the processor's own instructions do well.
 //!
 //! *Prefetch.* A look-up in a table larger than the caches is two dependent misses. Asked for a burst at a time, they
-//! overlap. *Comparing eight tags at once.* SSE2 is part of every x86-64 processor. The numbers with and without stand
-//! in the comments of each.
+//! overlap. Measured by `benches/table.rs`'s feed, IPv4 hits of translated conns, least of many runs on a busy machine of
+//! 2.6 GHz, ns per key with and without: 10.4 and 9.9 at 1 000 conns, 16 and 31 at 100 000, 33 and 51 at 1 000 000.
+//!
+//! *Comparing eight tags at once.* SSE2 is part of every x86-64 processor. The safe loop below costs 11.6 instead of
+//! 10.4 ns at 1 000 conns; at 100 000 and more the two cannot be told apart.
 
 /// Starts to load the line at `place` into every cache level. Never faults, changes nothing.
 #[inline(always)]

@@ -3,8 +3,9 @@
 //! An attacker chooses keys, so the hash must be keyed; a key is two words (IPv4) or five, so it must be short. FxHash is
 //! faster to write and 20 to 100 times slower in a table of packed tuples, whose low bits it does not spread.
 
-use crate::key::Key;
 use zerocopy::transmute;
+
+use crate::key::Key;
 
 /// What makes a worker's hashes unlike anybody else's. Made by the caller from random bits, once per start.
 #[derive(Clone, Copy, Debug)]

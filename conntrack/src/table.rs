@@ -177,6 +177,12 @@ impl Table {
         prefetch(&self.conns.all()[id.0 as usize]);
     }
 
+    /// Starts to load what an insert of a conn with `key` needs: admit asks for a whole burst's keys before it inserts.
+    #[inline(always)]
+    pub fn prefetch_key(&self, key: &Key) {
+        self.index.prefetch_home(self.hash(key));
+    }
+
     /// Gives a conn another time-out, counted from `now`. A shorter one is relinked at once; a longer one costs a store.
     pub fn set_timeout(&mut self, id: ConnId, ticks: u32, now: Tick) {
         let conn = self.conn_mut(id);
@@ -258,6 +264,10 @@ impl Table {
         let place = if self.free != NIL {
             let place = self.free;
             self.free = self.conns.all_mut()[place as usize].links().next;
+            if self.free != NIL {
+                // The next insert begins by reading it.
+                self.prefetch(ConnId(self.free));
+            }
             place
         } else if self.fresh < self.conns_max {
             self.fresh += 1;

@@ -28,9 +28,8 @@ enum Op {
 }
 
 fn flows() -> impl Strategy<Value = Flow> {
-    (any::<bool>(), 0..3u8, 0..3u8, 0..2u8, 0..4u8, 0..2u16).prop_map(|(v6, client, vip, server, method, local_port)| {
-        Flow { v6, client, vip, server, method, local_port }
-    })
+    (any::<bool>(), 0..3u8, 0..3u8, 0..2u8, 0..4u8, 0..2u16)
+        .prop_map(|(v6, client, vip, server, method, local_port)| Flow { v6, client, vip, server, method, local_port })
 }
 
 fn ops() -> impl Strategy<Value = Op> {
@@ -45,7 +44,11 @@ fn ops() -> impl Strategy<Value = Op> {
 }
 
 fn address(v6: bool, net: u8, host: u8) -> IpAddr {
-    if v6 { IpAddr::from([0xfd, net, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, host]) } else { IpAddr::from([10, net, 0, host]) }
+    if v6 {
+        IpAddr::from([0xfd, net, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, host])
+    } else {
+        IpAddr::from([10, net, 0, host])
+    }
 }
 
 impl Flow {
@@ -186,7 +189,7 @@ impl Run {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(if cfg!(debug_assertions) { 200 } else { 2000 }))]
+    #![proptest_config(ProptestConfig::with_cases(if cfg!(debug_assertions) { 64 } else { 2000 }))]
 
     #[test]
     fn table_is_the_model(

@@ -164,12 +164,12 @@ impl Client {
 
     fn one<T: DeserializeOwned>(&mut self, what: What) -> Result<T, ClientError> {
         self.ask(what)?;
-        let object = self.next_object()?;
-        let ending = self.next_object::<T>()?;
-        match (object, ending) {
-            (Some(object), None) => Ok(object),
-            _ => Err(self.not_understood(serde::de::Error::custom("not exactly one object"))),
+        if let Some(object) = self.next_object()?
+            && self.next_object::<T>()?.is_none()
+        {
+            return Ok(object);
         }
+        Err(self.not_understood(serde::de::Error::custom("not exactly one object")))
     }
 
     /// The next object of the answer, or `None` at its end.

@@ -13,6 +13,8 @@ mod mock;
 mod protocol;
 pub mod show;
 pub mod table;
+#[cfg(test)]
+mod tests;
 
 pub use admin::{Admin, BindError};
 pub use client::{Client, ClientError, Conns};

@@ -220,6 +220,20 @@ pub struct Drops {
     pub lcores: Vec<u32>,
     /// One per reason.
     pub drops: Vec<DropReason>,
+    /// Behind the reason `local_ports`: where FullNAT's local ports ran out.
+    #[serde(default)]
+    pub local_ports: Vec<LocalPortsExhausted>,
+}
+
+/// New conns to a real server found no free port at a local address.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LocalPortsExhausted {
+    /// LIP.
+    pub local: IpAddr,
+    /// RIP and port; null: the server was removed since.
+    pub server: Option<SocketAddr>,
+    /// How often.
+    pub times: u64,
 }
 
 /// One reason to drop a frame.

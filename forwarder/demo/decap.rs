@@ -83,4 +83,3 @@ fn unwrap_packets(mut socket: Socket, outer_is_ipv4: bool, tun: &Tun) -> io::Res
         let _ = tun.send(inner);
     }
 }
-

@@ -4,19 +4,21 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use control::show::{Service, Worker};
+use control::show::{Port, Service, Worker};
 use control::{Client, ClientError};
 
 use super::Failure;
 use super::network::Network;
 use super::plan::{self, config_file};
 use super::process::Process;
-use super::wait::wait_until;
+use super::wait::{interrupted, wait_until};
 
 /// EAL takes a second or two on a busy machine; a sanitizer build more.
 const READY_WITHIN: Duration = Duration::from_secs(30);
 /// A director that was told to stop closes its devices and is gone.
 const STOP_WITHIN: Duration = Duration::from_secs(10);
+/// A director that hangs up is ending; how, we know when it has.
+const DYING_WITHIN: Duration = Duration::from_millis(500);
 /// Environment variable by which a test makes the director break a rewrite: proof that the checks see it.
 const BREAK_VARIABLE: &str = "UVS_TEST_BREAK";
 
@@ -31,9 +33,15 @@ pub struct Director {
 
 impl Director {
     /// Writes the file, starts `uvs run` with it, waits until it answers, and connects the wires. `broken` names a rewrite to break.
-    pub fn start(network: &Network, services: &[plan::Service], uvs: &Path, broken: Option<&str>) -> Result<Director, Failure> {
+    pub fn start(
+        network: &Network,
+        services: &[plan::Service],
+        uvs: &Path,
+        broken: Option<&str>,
+    ) -> Result<Director, Failure> {
         let directory = network.directory();
-        let (config, log, run_dir) = (directory.join("uvs.toml"), directory.join("director.log"), directory.join("run"));
+        let (config, log, run_dir) =
+            (directory.join("uvs.toml"), directory.join("director.log"), directory.join("run"));
         let [wan, lan] = network.devices();
         let text = config_file(services, [&wan, &lan], &run_dir, last_core(), network.tag());
         fs::create_dir_all(&run_dir)
@@ -51,7 +59,9 @@ impl Director {
             director.check_running()?;
             Ok(Client::connect(&director.run_dir).and_then(|mut client| client.version()).is_ok())
         })
-        .map_err(|failure| if director.process.ended().is_some() { failure } else { director.process.failure(&failure.to_string()) })?;
+        .map_err(|failure| {
+            if director.process.ended().is_some() { failure } else { director.process.failure(&failure.to_string()) }
+        })?;
         network.attach()?;
         Ok(director)
     }
@@ -86,9 +96,14 @@ impl Director {
         self.ask(Client::workers).map(|answer| answer.workers)
     }
 
+    /// Its ports.
+    pub fn ports(&mut self) -> Result<Vec<Port>, Failure> {
+        self.ask(Client::ports).map(|answer| answer.ports)
+    }
+
     fn ask<T>(&mut self, question: impl FnOnce(&mut Client) -> Result<T, ClientError>) -> Result<T, Failure> {
         let answer = Client::connect(&self.run_dir).and_then(|mut client| question(&mut client));
-        answer.map_err(|error| match self.check_running() {
+        answer.map_err(|error| match self.process.check_running_after(DYING_WITHIN) {
             Ok(()) => Failure::new(error.to_string()),
             Err(ended) => ended,
         })
@@ -115,10 +130,25 @@ impl Director {
         }
     }
 
+    /// Adds to a failure what the director itself has to say: which frames it dropped and why, and the end of its log.
+    pub fn explain(&mut self, failure: Failure) -> Failure {
+        if self.process.ended().is_some() || interrupted() {
+            return failure;
+        }
+        let drops = self.ask(Client::drops).map(|answer| answer.drops).unwrap_or_default();
+        let drops = drops.iter().filter(|drop| drop.total > 0);
+        let drops: String = drops.map(|drop| format!("\n  frames dropped: {}, {}", drop.total, drop.meaning)).collect();
+        Failure::new(format!("{failure}{drops}\n  The director still runs; {}", self.process.last_words()))
+    }
+
     /// Tells it to stop (SIGTERM); fails unless it ends in time and without an error.
     pub fn stop(mut self) -> Result<(), Failure> {
         let status = self.process.stop(STOP_WITHIN)?;
-        if status.success() { Ok(()) } else { Err(self.process.failure(&format!("was told to stop and ended with {status}"))) }
+        if status.success() {
+            Ok(())
+        } else {
+            Err(self.process.failure(&format!("was told to stop and ended with {status}")))
+        }
     }
 
     /// Ends it in mid-work, for the tests of what happens then.

@@ -6,7 +6,8 @@ use std::fs;
 use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -18,6 +19,10 @@ use super::wait::wait_until;
 const NAME_PREFIX: &str = "uvs-";
 /// Where iproute2 keeps namespaces.
 const NAMESPACES_DIR: &str = "/run/netns";
+/// Where EAL keeps its sockets and locks, in a directory named after `--file-prefix`.
+const EAL_DIR: &str = "/var/run/dpdk";
+/// Environment variable of everything that runs in a namespace: the namespace's name, by which a test finds what is left.
+pub const NETWORK_VARIABLE: &str = "UVS_NETWORK";
 /// The kernel ends a killed process at once, unless it is in the middle of a device's ioctl.
 const KILLED_WITHIN: Duration = Duration::from_secs(5);
 /// A command that has not ended by then never will.
@@ -81,6 +86,7 @@ impl Namespace {
     /// A command that runs inside; killed by the kernel when the thread that starts it ends.
     pub fn command(&self, program: impl AsRef<Path>) -> Command {
         let mut command = Command::new("setpriv");
+        command.env(NETWORK_VARIABLE, &self.name);
         command.args(["--pdeathsig", "KILL", "ip", "netns", "exec", &self.name]).arg(program.as_ref());
         command
     }
@@ -133,12 +139,24 @@ fn sweep(of: impl Fn(u32) -> bool) -> Vec<String> {
     for name in &names {
         remove(name);
     }
-    let directories = names_in(&std::env::temp_dir(), &of);
-    for name in &directories {
-        let _ = fs::remove_dir_all(std::env::temp_dir().join(name));
+    for parent in [std::env::temp_dir(), EAL_DIR.into()] {
+        for name in names_in(&parent, &of) {
+            remove_path(&parent.join(&name));
+            names.insert(name);
+        }
     }
-    names.extend(directories);
     names.into_iter().collect()
+}
+
+/// Removes the files of one run.
+pub(super) fn remove_files(tag: &str) {
+    for parent in [std::env::temp_dir(), EAL_DIR.into()] {
+        remove_path(&parent.join(tag));
+    }
+}
+
+fn remove_path(path: &Path) {
+    let _ = fs::remove_dir_all(path).or_else(|_| fs::remove_file(path));
 }
 
 /// Entries of a directory that were made by a process of which `of` is true.
@@ -162,17 +180,19 @@ fn remove(name: &str) {
 }
 
 fn wait_for_death(name: &str) -> Result<(), Failure> {
-    let start = std::time::Instant::now();
+    let start = Instant::now();
     loop {
         let pids = succeed(Command::new("ip").args(["netns", "pids", name]))?;
         let pids: Vec<i32> = text(&pids.stdout).split_whitespace().filter_map(|word| word.parse().ok()).collect();
         // A zombie is still listed until its parent has asked for it: that is no reason to wait.
-        let living = pids.into_iter().filter(|&pid| !is_zombie(pid));
-        let killed = living.filter_map(Pid::from_raw).map(|pid| kill_process(pid, Signal::KILL)).count();
-        if killed == 0 || start.elapsed() > KILLED_WITHIN {
+        let living: Vec<Pid> = pids.into_iter().filter(|&pid| !is_zombie(pid)).filter_map(Pid::from_raw).collect();
+        for &pid in &living {
+            let _ = kill_process(pid, Signal::KILL);
+        }
+        if living.is_empty() || start.elapsed() > KILLED_WITHIN {
             return Ok(());
         }
-        std::thread::sleep(Duration::from_millis(2));
+        thread::sleep(Duration::from_millis(2));
     }
 }
 
@@ -185,12 +205,15 @@ fn is_zombie(pid: i32) -> bool {
 pub(super) fn succeed(command: &mut Command) -> Result<Output, Failure> {
     let words = || {
         let args = command.get_args().map(|word| word.to_string_lossy().into_owned());
-        let words: Vec<String> = [command.get_program().to_string_lossy().into_owned()].into_iter().chain(args).collect();
+        let words: Vec<String> =
+            [command.get_program().to_string_lossy().into_owned()].into_iter().chain(args).collect();
         words.join(" ")
     };
     let said = words();
-    let output =
-        command.stdin(Stdio::null()).output().map_err(|error| Failure::new(format!("`{said}` cannot be started: {error}")))?;
+    let output = command
+        .stdin(Stdio::null())
+        .output()
+        .map_err(|error| Failure::new(format!("`{said}` cannot be started: {error}")))?;
     if output.status.success() {
         return Ok(output);
     }

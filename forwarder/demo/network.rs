@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::Failure;
-use super::namespace::{Namespace, run_tag, wait_for_interface};
+use super::namespace::{Namespace, remove_files, run_tag, wait_for_interface};
 use super::plan::{CLIENTS, FAMILIES, Family, MTU, Method, SERVERS, Service};
 
 /// Interface in the client's namespace that leads to the director.
@@ -126,7 +126,10 @@ impl Network {
         let mut lines = String::from("link add name bridge type bridge mcast_snooping 0\nlink set dev bridge up\n");
         for (namespace, name) in self.servers.iter().zip(SERVER_NAMES).chain([(&self.client, "client")]) {
             let peer = if name == "client" { "lan" } else { "eth0" };
-            lines += &format!("link add name {name} mtu {MTU} type veth peer name {peer} mtu {MTU} netns {}\n", namespace.name());
+            lines += &format!(
+                "link add name {name} mtu {MTU} type veth peer name {peer} mtu {MTU} netns {}\n",
+                namespace.name()
+            );
             lines += &format!("link set dev {name} master bridge up\n");
         }
         self.lan.ip(&lines)?;
@@ -214,6 +217,6 @@ fn add_address(address: IpAddr, prefix: u8, interface: &str) -> String {
 
 impl Drop for Network {
     fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.directory);
+        remove_files(&self.tag);
     }
 }

@@ -175,7 +175,13 @@ pub fn protocol_word(protocol: Protocol) -> &'static str {
 }
 
 /// The director's configuration file. `devices` are those of the ports wan and lan.
-pub fn config_file(services: &[Service], devices: [&str; 2], run_dir: &Path, lcore: usize, file_prefix: &str) -> String {
+pub fn config_file(
+    services: &[Service],
+    devices: [&str; 2],
+    run_dir: &Path,
+    lcore: usize,
+    file_prefix: &str,
+) -> String {
     let mut text = format!(
         "[director]\n\
          workers = [{lcore}]\n\
@@ -203,12 +209,8 @@ pub fn config_file(services: &[Service], devices: [&str; 2], run_dir: &Path, lco
             "\n[[port]]\nname = \"{name}\"\ndevice = \"{device}\"\naddresses = [{addresses}]\nmtu = {MTU}\n"
         );
     }
-    let _ = write!(
-        text,
-        "\n[fullnat]\nlocal_addresses = [\"{}\", \"{}\"]\n",
-        v4.local_addresses(),
-        v6.local_addresses()
-    );
+    let _ =
+        write!(text, "\n[fullnat]\nlocal_addresses = [\"{}\", \"{}\"]\n", v4.local_addresses(), v6.local_addresses());
     for service in services {
         service_text(&mut text, service);
     }
@@ -231,5 +233,29 @@ fn service_text(text: &mut String, service: &Service) {
             method_word(service.method),
             server.weight
         );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_of_both_families_read_alike() {
+        assert_eq!(Family::V4.client(0).to_string(), "192.0.2.100");
+        assert_eq!(Family::V6.client(39).to_string(), "2001:db8::139");
+        assert_eq!(Family::V6.server(3).to_string(), "fd00::14");
+        assert_eq!(Family::V6.vip(3).to_string(), "2001:db8::13");
+    }
+
+    #[test]
+    fn the_director_takes_the_file() {
+        let services = crate::demo::services();
+        let devices = ["net_tap0,iface=uvs-wan", "net_tap1,iface=uvs-lan"];
+        let text = config_file(&services, devices, Path::new("/tmp/uvs-1-0/run"), 1, "uvs-1-0");
+        let config = config::parse(&text, "uvs.toml").unwrap_or_else(|errors| panic!("{errors}\n{text}"));
+        assert_eq!(config.ports.len(), 2);
+        assert_eq!(config.services.len(), services.len());
+        assert!(config.services.iter().all(|service| service.real_servers.len() == SERVERS));
     }
 }

@@ -34,7 +34,10 @@ pub fn check() -> Result<(), Failure> {
     }
     let missing: Vec<&str> = PROGRAMS.into_iter().filter(|program| !on_path(program)).collect();
     if !missing.is_empty() {
-        return Err(Failure::new(format!("not found: {}: run `make setup`, with /usr/sbin in PATH", missing.join(", "))));
+        return Err(Failure::new(format!(
+            "not found: {}: run `make setup`, with /usr/sbin in PATH",
+            missing.join(", ")
+        )));
     }
     Ok(())
 }

@@ -11,7 +11,7 @@ use std::os::unix::process::CommandExt;
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::Failure;
-use super::wait::wait_until;
+use super::wait;
 
 /// Lines of a program's log that go into a message about it.
 const LOG_TAIL_LINES: usize = 12;
@@ -59,19 +59,29 @@ impl Process {
 
     /// Waits for its end.
     pub fn wait(&mut self, limit: Duration) -> Result<ExitStatus, Failure> {
-        let what = format!("{} ended", self.what);
-        let mut status = None;
-        wait_until(&what, limit, || {
-            status = self.ended();
-            Ok(status.is_some())
-        })?;
-        status.ok_or_else(|| Failure::new(what))
+        self.wait_for_end(limit, wait::check_interrupted)
     }
 
-    /// Asks it to end (SIGTERM) and waits for that.
+    /// Asks it to end (SIGTERM) and waits for that, Ctrl-C or not.
     pub fn stop(&mut self, limit: Duration) -> Result<ExitStatus, Failure> {
         self.signal(Signal::TERM);
-        self.wait(limit)
+        self.wait_for_end(limit, || Ok(()))
+    }
+
+    /// It may be about to end, for it does not do what it should: fails with the end of its log if it does so within `limit`.
+    pub fn check_running_after(&mut self, limit: Duration) -> Result<(), Failure> {
+        let _ = self.wait_for_end(limit, || Ok(()));
+        self.check_running()
+    }
+
+    fn wait_for_end(&mut self, limit: Duration, go_on: fn() -> Result<(), Failure>) -> Result<ExitStatus, Failure> {
+        let what = format!("{} ended", self.what);
+        let mut status = None;
+        wait::wait_regardless(&what, limit, || {
+            status = self.ended();
+            if status.is_none() { go_on().map(|()| false) } else { Ok(true) }
+        })?;
+        status.ok_or_else(|| Failure::new(what))
     }
 
     /// Ends it at once and for certain.
@@ -94,12 +104,16 @@ impl Process {
 
     /// A failure of this program, with the end of what it printed.
     pub fn failure(&self, found: &str) -> Failure {
+        Failure::new(format!("{} {found}; {}", self.what, self.last_words()))
+    }
+
+    /// The end of what it printed, as the end of a message.
+    pub fn last_words(&self) -> String {
         let output = self.output();
         let lines: Vec<&str> = output.lines().collect();
         let tail = &lines[lines.len().saturating_sub(LOG_TAIL_LINES)..];
         let tail: String = tail.iter().map(|line| format!("\n    {line}")).collect();
-        let said = if tail.is_empty() { "; it printed nothing" } else { "; the last it printed:" };
-        Failure::new(format!("{} {found}{said}{tail}", self.what))
+        if tail.is_empty() { "it printed nothing".into() } else { format!("the last it printed:{tail}") }
     }
 }
 

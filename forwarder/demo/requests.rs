@@ -35,6 +35,15 @@ pub enum Answer {
     Wrong(String),
 }
 
+/// What happens to the other requests when one fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AfterFailure {
+    /// They are given up.
+    Stop,
+    /// They are made.
+    GoOn,
+}
+
 /// Requests under way.
 #[derive(Debug)]
 pub struct Round {
@@ -45,7 +54,12 @@ pub struct Round {
 
 impl Round {
     /// Starts the requests, in their order.
-    pub fn start(network: &Network, services: &[Service], requests: Vec<Request>) -> Result<Round, Failure> {
+    pub fn start(
+        network: &Network,
+        services: &[Service],
+        requests: Vec<Request>,
+        after_failure: AfterFailure,
+    ) -> Result<Round, Failure> {
         let directory = network.directory().join("answers");
         let file = network.directory().join("requests.curl");
         let _ = fs::remove_dir_all(&directory);
@@ -68,13 +82,14 @@ impl Round {
             .map_err(|error| Failure::new(format!("{}: {error}", file.display())))?;
 
         let mut command = network.client.command("curl");
-        command.args(["-q", "--silent", "--parallel", "--parallel-immediate", "--fail-early"]);
+        command.args(["-q", "--silent", "--parallel", "--parallel-immediate"]);
+        command.args((after_failure == AfterFailure::Stop).then_some("--fail-early"));
         command.args(["--parallel-max", &PARALLEL.to_string(), "--config"]).arg(&file);
         let curl = Process::start("curl", &mut command, &network.directory().join("curl.log"))?;
         Ok(Round { curl, requests, directory })
     }
 
-    /// All requests have been answered, or one has failed.
+    /// curl has ended: all requests have been made, or one has failed.
     pub fn ended(&mut self) -> bool {
         self.curl.ended().is_some()
     }
@@ -125,7 +140,8 @@ mod tests {
         let pages: Vec<Vec<u8>> = (0..SERVERS).map(page).collect();
         let mut broken = pages[1].clone();
         broken[3000] ^= 1;
-        let rows: [(&str, Option<&str>, &[u8], Result<usize, &str>); 6] = [
+        type Row<'a> = (&'a str, Option<&'a str>, &'a [u8], Result<usize, &'a str>);
+        let rows: [Row; 6] = [
             ("first server", Some("0 200 "), &pages[0], Ok(0)),
             ("last server", Some("0 200 "), &pages[3], Ok(3)),
             ("one bit differs", Some("0 200 "), &broken, Err("bytes that are no real server's page")),

@@ -7,17 +7,17 @@ use std::time::{Duration, Instant};
 use control::show;
 
 use super::director::Director;
-use super::network::{Attachment, CLIENT_WAN, Network};
+use super::network::{Attachment, Network};
 use super::plan::{CLIENTS, Family, SERVERS, Service};
-use super::requests::{Answer, Request, Round};
+use super::requests::{AfterFailure, Answer, Request, Round};
 use super::servers::{self, PAGE, Server};
 use super::shares::{Promise, listing_of};
 use super::table::{Screen, State};
 use super::wait::{check_interrupted, interrupted, wait_until};
 use super::{DemoArgs, Failure};
 
-/// In each round every client asks every service once; the counts of rr and wrr come out even after all of them.
-const ROUNDS: usize = 6;
+/// In each round every client asks every service once. So many that a person sees the shares settle.
+const ROUNDS: usize = 20;
 /// After the set-up; the demo takes a few seconds of it.
 const RUN_TIME_MAX: Duration = Duration::from_secs(60);
 /// Between two looks at the director's counters.
@@ -32,8 +32,7 @@ pub fn run(args: &DemoArgs, services: &[Service], uvs: &Path) -> Result<(), Fail
     let mut demo = Demo::set_up(args, services, uvs)?;
     demo.introduce();
     let started = Instant::now();
-    demo.rounds(started)?;
-    demo.sum_up(started)?;
+    demo.rounds(started).and_then(|()| demo.sum_up(started)).map_err(|failure| demo.director.explain(failure))?;
     if args.keep {
         demo.keep(uvs)?;
     }
@@ -94,7 +93,7 @@ impl<'a> Demo<'a> {
     fn rounds(&mut self, started: Instant) -> Result<(), Failure> {
         for number in 1..=ROUNDS {
             let requests = self.requests();
-            let mut round = Round::start(&self.network, self.services, requests)?;
+            let mut round = Round::start(&self.network, self.services, requests, AfterFailure::Stop)?;
             if self.args.test_kill && number == ROUNDS / 2 {
                 self.director.kill();
             }
@@ -141,7 +140,11 @@ impl<'a> Demo<'a> {
                     self.got[request.service][server] += 1;
                     if promised.is_some_and(|promised| promised != server) {
                         let promised = promised.map(name).unwrap_or_default();
-                        wrong.push(told(service, request.client, &format!("{} answered, {} promises {promised}", name(server), service.scheduler)));
+                        wrong.push(told(
+                            service,
+                            request.client,
+                            &format!("{} answered, {} promises {promised}", name(server), service.scheduler),
+                        ));
                     }
                 }
                 Answer::Wrong(why) => wrong.push(told(service, request.client, &why)),
@@ -184,7 +187,9 @@ impl<'a> Demo<'a> {
 
         let judged = self.services.iter().zip(&self.promises).zip(&self.got);
         let broken: Vec<String> = judged
-            .filter_map(|((service, promise), got)| promise.broken_by(*got).map(|why| format!("{} {}: {why}", service.vip, service.scheduler)))
+            .filter_map(|((service, promise), got)| {
+                promise.broken_by(*got).map(|why| format!("{} {}: {why}", service.vip, service.scheduler))
+            })
             .collect();
         if !broken.is_empty() {
             return Err(Failure::new(broken.join("\n  ")));
@@ -195,7 +200,8 @@ impl<'a> Demo<'a> {
     fn miscounted(&self, failure: &Failure) -> Failure {
         let differs = self.services.iter().zip(&self.got).filter_map(|(service, got)| {
             let told = conns(&self.listing, service);
-            (told != *got).then(|| format!("\n  {}: curl got {got:?} answers, the director counts {told:?} conns", service.vip))
+            (told != *got)
+                .then(|| format!("\n  {}: curl got {got:?} answers, the director counts {told:?} conns", service.vip))
         });
         Failure::new(format!("{failure}{}", differs.collect::<String>()))
     }
@@ -221,7 +227,7 @@ impl<'a> Demo<'a> {
         let uvs = uvs.display();
         println!("\n  Everything stays up until Ctrl-C. Try, as root in another terminal:\n");
         for service in self.services {
-            println!("    ip netns exec {client} curl -s http://{}{PAGE} | head -1", service.vip);
+            println!("    ip netns exec {client} curl -s 'http://{}{PAGE}' | head -1", service.vip);
         }
         let (director, vip) = (Family::V4.director_wan(), self.services[0].vip.ip());
         for command in [
@@ -231,7 +237,6 @@ impl<'a> Demo<'a> {
             format!("{uvs} show drops --run-dir {run_dir}"),
             format!("ip netns exec {client} ping -c 3 {director}"),
             format!("ip netns exec {client} wrk -c 100 -d 5 http://{vip}{PAGE}"),
-            format!("ip netns exec {client} tcpdump -ni {CLIENT_WAN}"),
         ] {
             println!("    {command}");
         }

@@ -43,7 +43,8 @@ pub enum Exactness {
 impl Promise {
     /// `told` is the director's own listing of the service, for the order in which the scheduler walks its servers.
     pub fn of(service: &Service, told: &show::Service) -> Result<Promise, Failure> {
-        let kind: Kind = service.scheduler.parse().map_err(|error| Failure::new(format!("{}: {error}", service.vip)))?;
+        let kind: Kind =
+            service.scheduler.parse().map_err(|error| Failure::new(format!("{}: {error}", service.vip)))?;
         let mut places = Vec::new();
         let mut listed = Vec::new();
         for server in &told.servers {
@@ -104,7 +105,8 @@ impl Promise {
     /// Says what is wrong with the conns that each server `got`.
     pub fn broken_by(&self, got: [u64; SERVERS]) -> Option<String> {
         if self.exactness != Exactness::ByWeight {
-            return (got != self.asked).then(|| format!("the servers got {got:?} conns, the scheduler promises {:?}", self.asked));
+            return (got != self.asked)
+                .then(|| format!("the servers got {got:?} conns, the scheduler promises {:?}", self.asked));
         }
         let (shares, promised) = (percent(got), self.shares());
         let too_far = shares.iter().zip(promised).any(|(&got, asked)| !self.kept(asked, got));

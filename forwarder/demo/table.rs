@@ -42,7 +42,7 @@ impl Screen {
     /// Standard output, for a table of `services`.
     pub fn for_services(services: usize) -> Screen {
         let terminal = io::stdout().is_terminal();
-        let lines = services * SERVERS + 4;
+        let lines = services * SERVERS + 5;
         let size = tcgetwinsize(io::stdout()).ok().filter(|_| terminal);
         let large = size.is_some_and(|size| usize::from(size.ws_row) > lines && size.ws_col >= 100);
         Screen { in_place: large, colours: terminal && std::env::var_os("NO_COLOR").is_none(), lines_drawn: 0 }
@@ -69,7 +69,8 @@ impl Screen {
 
     fn put(&mut self, state: &State, progress: &str) {
         let mut text = if self.lines_drawn > 0 { format!("\x1b[{}A", self.lines_drawn) } else { String::new() };
-        let mut lines = render(state, self.colours);
+        let mut lines = vec![String::new()];
+        lines.extend(render(state, self.colours));
         lines.extend([String::new(), format!("  {progress}")]);
         for line in &lines {
             text += line;

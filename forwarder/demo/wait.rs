@@ -34,21 +34,30 @@ pub fn check_interrupted() -> Result<(), Failure> {
     if interrupted() { Err(Failure::new("interrupted")) } else { Ok(()) }
 }
 
-/// Looks at `condition` until it holds. `what` completes the sentence "10s passed before …".
+/// Looks at `condition` until it holds. `what` completes the sentence "10s passed before ...".
 pub fn wait_until(
     what: &str,
     limit: Duration,
     mut condition: impl FnMut() -> Result<bool, Failure>,
 ) -> Result<(), Failure> {
+    wait_regardless(what, limit, || match condition() {
+        Ok(false) => check_interrupted().map(|()| false),
+        done => done,
+    })
+}
+
+/// The same, but a caught signal does not end it: for what is part of taking down.
+pub fn wait_regardless(
+    what: &str,
+    limit: Duration,
+    mut condition: impl FnMut() -> Result<bool, Failure>,
+) -> Result<(), Failure> {
     let start = Instant::now();
-    loop {
-        if condition()? {
-            return Ok(());
-        }
-        check_interrupted()?;
+    while !condition()? {
         if start.elapsed() > limit {
             return Err(Failure::new(format!("{limit:?} passed before {what}")));
         }
         thread::sleep(LOOK_EVERY);
     }
+    Ok(())
 }

@@ -5,13 +5,16 @@ use super::info::{Link, PortInfo, PortStats, text};
 use super::queues::DESCRIPTORS;
 use super::{Bus, DeviceAddress, DpdkPort, Eal, Error, Pool, Queues, RxRefused, pci};
 use dpdk_sys::{rte_eth_conf, rte_eth_dev_info, rte_eth_link, rte_eth_stats, rte_ether_addr};
+use std::collections::BTreeSet;
 use std::ffi::CString;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::{mem, ptr};
 
 const ENODEV: i32 = 19;
 const EFAULT: i32 = 14;
 const ENOTSUP: i32 = 95;
+/// DPDK's numbers of the opened devices: each has one owner, or two workers could be given the same queue.
+static OPENED: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
 /// Ethernet and one VLAN tag.
 const FRAME_OVER_MTU: u32 = 18;
 
@@ -49,6 +52,9 @@ impl Device {
         Error::check(code, &place, format_args!("device \"{address}\" does not say what it is"))?;
         // SAFETY: a driver's name is a static string.
         let driver = unsafe { text(limits.driver_name) };
+        if !opened(|ports| ports.insert(port_id)) {
+            return Err(Error::new(&place, format!("device \"{address}\" is another port's already")));
+        }
         Ok(Device {
             place,
             name: name.to_owned(),
@@ -249,7 +255,19 @@ impl Drop for Device {
         }
         // SAFETY: the port is stopped, and nobody has a view of it. An error leaves it closed as far as it goes.
         unsafe { dpdk_sys::rte_eth_dev_close(self.port_id) };
+        if self.address.bus == Bus::Virtual {
+            let name = CString::new(self.address.name.as_str()).expect("an address has no zero byte");
+            // So that it can be opened again, with other arguments.
+            // SAFETY: name is a string, and the device's port is closed.
+            unsafe { dpdk_sys::rte_vdev_uninit(name.as_ptr()) };
+        }
+        opened(|ports| ports.remove(&self.port_id));
     }
+}
+
+/// Looks at, or changes, which devices are opened.
+fn opened<T>(look: impl FnOnce(&mut BTreeSet<u16>) -> T) -> T {
+    look(&mut OPENED.lock().unwrap_or_else(PoisonError::into_inner))
 }
 
 fn find(address: &DeviceAddress) -> Option<u16> {
@@ -273,6 +291,11 @@ fn attach(place: &str, address: &DeviceAddress) -> Result<u16, Error> {
         code if code == -ENODEV || code == -EFAULT => Err(absent(
             "no DPDK driver makes such a device; its name begins with its driver's: net_tap, net_af_packet, net_pcap, …",
         )),
+        _ if address.name.starts_with("net_tap") => Err(absent(
+            "its driver refused it: a tap needs /dev/net/tun, CAP_NET_ADMIN, and an interface name of at most 15 characters that is free",
+        )),
+        // Not EPERM: drivers say -1 for anything.
+        -1 => Err(absent("its driver refused it; what DPDK printed above may say why")),
         code => Err(absent(&format!("its driver refused it: {}; what DPDK printed above may say why", words(code)))),
     }
 }

@@ -35,7 +35,7 @@ pub struct EalPlan {
 }
 
 /// How much DPDK and its drivers print.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum EalLog {
     /// What went wrong.
     Errors,
@@ -140,6 +140,12 @@ impl EalPlan {
             args.push("--no-telemetry".to_owned());
         }
         args.push(format!("--log-level={}", self.log.name()));
+        let taps = self.devices.iter().any(|device| device.name.starts_with("net_tap"));
+        if taps && self.log < EalLog::Info {
+            // It calls each qdisc a kernel lacks, and each secondary process there is not, an error. Device::open says
+            // what a tap needs.
+            args.push("--log-level=pmd.net.tap:critical".to_owned());
+        }
         args.extend(self.args.iter().cloned());
         Ok(args)
     }
@@ -149,7 +155,10 @@ impl EalPlan {
     fn lcores(&self, cores: &BTreeSet<u32>) -> Result<(String, u32), Error> {
         let workers: BTreeSet<u32> = self.workers.iter().copied().collect();
         if workers.len() != self.workers.len() || workers.is_empty() {
-            return Err(Error::new("director.workers", format!("{:?}: name each core once, and at least one", self.workers)));
+            return Err(Error::new(
+                "director.workers",
+                format!("{:?}: name each core once, and at least one", self.workers),
+            ));
         }
         for worker in &workers {
             if !cores.contains(worker) {

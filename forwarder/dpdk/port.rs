@@ -47,20 +47,32 @@ impl DpdkPort {
         self.rx_queue.is_some()
     }
 
-    /// Readies a frame that is not the plain case, or gives it back to the pool.
-    #[cold]
-    fn admit(&self, mut frame: Mbuf) -> Option<Mbuf> {
-        // SAFETY: the mbuf is valid and owned.
-        let (segments, ol_flags) = unsafe { ((*frame.raw()).nb_segs, (*frame.raw()).ol_flags) };
-        if segments != 1 {
-            self.refused.chained.fetch_add(1, Ordering::Relaxed);
-            return None;
+    /// Readies frames that are not all plain, gives back those that cannot be used, and closes the gaps. Returns how many
+    /// are left.
+    fn admit(&self, first: *mut Mbuf, received: usize) -> usize {
+        let mut ready = 0;
+        for index in 0..received {
+            // SAFETY: the caller owns `received` frames from `first` on; each is taken out once, and written back at or
+            // before its place.
+            unsafe {
+                let mut frame = first.add(index).read();
+                let header = frame.raw();
+                let ol_flags = (*header).ol_flags;
+                if (*header).nb_segs != 1 {
+                    self.refused.chained.fetch_add(1, Ordering::Relaxed);
+                    continue;
+                }
+                if unfinished::is_marked(ol_flags) {
+                    unfinished::finish(&mut frame);
+                    self.refused.finished.fetch_add(1, Ordering::Relaxed);
+                }
+                // Else a sending device might take a receiver's flag for a wish of ours. Who frees the buffer is kept.
+                (*header).ol_flags = ol_flags & dpdk_sys::SHIM_BUFFER_FLAGS;
+                first.add(ready).write(frame);
+            }
+            ready += 1;
         }
-        if unfinished::is_marked(ol_flags) {
-            unfinished::finish(&mut frame);
-            self.refused.finished.fetch_add(1, Ordering::Relaxed);
-        }
-        Some(frame)
+        ready
     }
 }
 
@@ -78,25 +90,14 @@ impl Port for DpdkPort {
         // SAFETY: the device is started, and stays so while self.refused is shared; the queue is this worker's; there is
         // room for that many pointers behind what the burst holds, and an Mbuf is such a pointer.
         let received = unsafe { dpdk_sys::rx_burst(self.port_id, queue, free.cast(), room) }.into();
-        let mut ready = 0;
+        let mut odd = 0;
         for index in 0..received {
-            // SAFETY: the device wrote `received` valid mbufs, which are ours now. Each is taken out once, and written
-            // back at or before its place.
-            unsafe {
-                let mut frame = free.add(index).read();
-                let header = frame.raw();
-                let ol_flags = (*header).ol_flags;
-                if (*header).nb_segs != 1 || unfinished::is_marked(ol_flags) {
-                    let Some(admitted) = self.admit(frame) else { continue };
-                    frame = admitted;
-                }
-                // Else a sending device might take a receiver's flag for a wish of ours. Who frees the buffer is kept.
-                (*header).ol_flags = ol_flags & dpdk_sys::SHIM_BUFFER_FLAGS;
-                free.add(ready).write(frame);
-            }
-            ready += 1;
+            // SAFETY: the device wrote `received` valid mbufs.
+            let header = unsafe { &**free.add(index).cast::<*const dpdk_sys::rte_mbuf>() };
+            odd |= header.ol_flags | u64::from(header.nb_segs ^ 1);
         }
-        // SAFETY: `ready` frames were written behind those that were there.
+        let ready = if odd == 0 { received } else { self.admit(free, received) };
+        // SAFETY: `ready` valid frames lie behind those that were there.
         unsafe { into.set_len(kept + ready) };
     }
 

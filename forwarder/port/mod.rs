@@ -2,6 +2,7 @@
 //! file and the tests' memory; only rx, tx, hand-off and growing a frame at its front touch the device's frame type,
 //! everything else works on the bytes.
 
+pub mod fault;
 pub mod memory;
 
 use arrayvec::ArrayVec;

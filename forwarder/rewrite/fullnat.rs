@@ -1,5 +1,6 @@
-//! FullNAT: both ends of the packet change, so that the real server answers to the director without routes of its own. Both
-//! addresses and both ports lie next to each other, so one pass replaces them and one delta carries each checksum along.
+//! FullNAT: both ends of the packet change, so that the real server answers to the director without routes of its
+//! own. Both addresses and both ports lie next to each other, so one pass replaces them and one delta carries each
+//! checksum along.
 //!
 //! ```text
 //!  inbound    | src CIP | dst VIP | cport | vport | …   →   | src LIP | dst RIP | lport | rport | …

@@ -1,14 +1,15 @@
-//! NAT: one end of the packet becomes another one. The same two functions serve both directions: inbound the destination
-//! changes from VIP to real server, outbound the source changes back.
+//! NAT: one end of the packet becomes another one. The same two functions serve both directions: inbound the
+//! destination changes from VIP to real server, outbound the source changes back.
 //!
 //! ```text
 //!  inbound    | src CIP | dst VIP | cport | vport | …   →   | src CIP | dst RIP | cport | rport | …
 //!  outbound   | src RIP | dst CIP | rport | cport | …   →   | src VIP | dst CIP | vport | cport | …
 //! ```
 //!
-//! Checksums are carried along (RFC 1624): the IPv4 header's by the address, TCP's and UDP's by address (it is in their
-//! pseudo header) and port. A UDP datagram without a checksum gets one, as the kernel gives it one (recorded), at the cost of
-//! reading it. SCTP's CRC32c covers no addresses but the ports, and is not a sum: it is not updated here.
+//! Checksums are carried along (RFC 1624): the IPv4 header's by the address, TCP's and UDP's by address (it is in
+//! their pseudo header) and port. A UDP datagram without a checksum gets one, as the kernel gives it one (recorded),
+//! at the cost of reading it. SCTP's CRC32c covers no addresses but the ports, and is not a sum: it is not updated
+//! here.
 
 use crate::wire::checksum::{self, Delta};
 use crate::wire::{Tcp, Udp, protocol};
@@ -40,7 +41,8 @@ pub(super) enum End {
     Destination,
 }
 
-/// Where source and destination address of a family with addresses of `N` bytes lie: one behind the other, at the header's end.
+/// Where source and destination address of a family with addresses of `N` bytes lie: one behind the other, at the
+/// header's end.
 pub(super) const fn addresses_at<const N: usize>() -> usize {
     if N == 4 { 12 } else { 8 }
 }
@@ -85,12 +87,13 @@ pub(super) fn replace_port(segment: &mut [u8], end: End, port: u16) -> Delta {
     let mut delta = Delta::default();
     if let Some(ports) = segment.first_chunk_mut::<4>() {
         let [high, low] = port.to_be_bytes();
-        let old = *ports;
-        match end {
-            End::Source => [ports[0], ports[1]] = [high, low],
-            End::Destination => [ports[2], ports[3]] = [high, low],
-        }
-        delta.replace_two_words(old, *ports);
+        // Both ports are written as one word: the CPU would wait to read a word of which half was just written.
+        let new = match end {
+            End::Source => [high, low, ports[2], ports[3]],
+            End::Destination => [ports[0], ports[1], high, low],
+        };
+        delta.replace_two_words(*ports, new);
+        *ports = new;
     }
     delta
 }

@@ -1,14 +1,14 @@
 //! The RST that answers a TCP segment nobody serves, as a host would (RFC 9293, section 3.10.7.1).
 //!
 //! ```text
-//!  with ACK      | seq s | ack a | ACK … |        →   | seq a | ack 0       | RST      |
-//!  without       | seq s | …     | SYN … | data   →   | seq 0 | ack s + len | RST, ACK |      len: data, SYN and FIN count 1 each
-//!  RST           nothing: two hosts would answer each other for ever
-//!  wrong sum     nothing: it may be for somebody else
+//!  with ACK    | seq s | ack a | ACK … |        →   | seq a | ack 0       | RST      |
+//!  without     | seq s | …     | SYN … | data   →   | seq 0 | ack s + len | RST, ACK |   len: data, SYN and FIN 1 each
+//!  RST         nothing: two hosts would answer each other for ever
+//!  wrong sum   nothing: it may be for somebody else
 //! ```
 //!
-//! Addresses and ports change places, window 0, TTL 64. IPv4: don't fragment with id 0, the TOS of the segment. IPv6: flow label 0,
-//! traffic class without ECN.
+//! Addresses and ports change places, window 0, TTL 64. IPv4: don't fragment with id 0, the TOS of the segment. IPv6:
+//! flow label 0, traffic class without ECN.
 
 use zerocopy::IntoBytes;
 

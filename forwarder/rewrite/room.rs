@@ -12,8 +12,8 @@ pub(super) struct Header {
     pub id: u16,
 }
 
-/// Writes an IP packet with TTL 64 whose transport part is `parts`, with its checksum, and gives its length. The addresses say
-/// the family. None, if the room is too small or the addresses are of no family.
+/// Writes an IP packet with TTL 64 whose transport part is `parts`, with its checksum, and gives its length. The
+/// addresses say the family. None, if the room is too small or the addresses are of no family.
 pub(super) fn write(
     room: &mut [u8],
     header: Header,
@@ -53,8 +53,9 @@ pub(super) fn addresses(l3: &[u8]) -> Option<(&[u8], &[u8])> {
     }
 }
 
-/// Whether an answer to a packet with these addresses would reach one host that asked for it. RFC 1122, section 3.2.2 and RFC 4443,
-/// section 2.4 (e): nothing is answered to a group, to nobody, or about a packet to a group. The caller knows the subnets' broadcasts.
+/// Whether an answer to a packet with these addresses would reach one host that asked for it. RFC 1122, section 3.2.2
+/// and RFC 4443, section 2.4 (e): nothing is answered to a group, to nobody, or about a packet to a group. The caller
+/// knows the subnets' broadcasts.
 pub(super) fn are_answerable(source: &[u8], destination: &[u8]) -> bool {
     match (source, destination) {
         // Unspecified, loopback, multicast, reserved and broadcast.

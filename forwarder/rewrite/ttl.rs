@@ -1,8 +1,9 @@
-//! TTL and hop limit: one less at every router, and the director is one for every packet that it forwards, by any method.
+//! TTL and hop limit: one less at every router, and the director is one for every packet that it forwards, by any
+//! method.
 //!
 //! ```text
-//!  IPv4 | TTL n   | protocol | checksum   |  →  | TTL n-1 | protocol | checksum + 0x0100 |     (RFC 1624, RFC 1812 5.3.1)
-//!  IPv6 | next header | hops n            |  →  | next header | hops n-1               |     (RFC 8200 section 3)
+//!  IPv4 | TTL n | protocol | checksum |  →  | TTL n-1 | protocol | checksum + 0x0100 |   RFC 1624, RFC 1812 5.3.1
+//!  IPv6 | next header | hops n        |  →  | next header | hops n-1               |   RFC 8200, section 3
 //! ```
 
 use crate::wire::checksum::Delta;
@@ -13,15 +14,13 @@ pub fn decrement(l3: &mut [u8]) -> bool {
     match l3.first().map(|first| first >> 4) {
         Some(4) => {
             // TTL, protocol and checksum are one word and its neighbour.
-            let Some(&mut [ref mut ttl, protocol, ref mut high, ref mut low]) = l3.get_mut(8..12).and_then(to_four)
-            else {
-                return false;
-            };
+            let word = l3.get_mut(8..12).and_then(<[u8]>::first_chunk_mut::<4>);
+            let Some([ttl, protocol, high, low]) = word else { return false };
             if *ttl <= 1 {
                 return false;
             }
             let mut delta = Delta::default();
-            delta.replace_word([*ttl, protocol], [*ttl - 1, protocol]);
+            delta.replace_word([*ttl, *protocol], [*ttl - 1, *protocol]);
             *ttl -= 1;
             [*high, *low] = delta.apply([*high, *low]);
             true
@@ -35,9 +34,4 @@ pub fn decrement(l3: &mut [u8]) -> bool {
         },
         _ => false,
     }
-}
-
-#[inline]
-fn to_four(bytes: &mut [u8]) -> Option<&mut [u8; 4]> {
-    bytes.try_into().ok()
 }

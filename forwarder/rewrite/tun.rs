@@ -1,6 +1,6 @@
-//! TUN by IP in IP: the client's packet travels unchanged inside one from the director to the real server, which takes it out
-//! and answers the client itself. All four pairs of families: IPv4 in IPv4 (RFC 2003), IPv6 in IPv4 (RFC 4213), both in IPv6
-//! (RFC 2473).
+//! TUN by IP in IP: the client's packet travels unchanged inside one from the director to the real server, which
+//! takes it out and answers the client itself. All four pairs of families: IPv4 in IPv4 (RFC 2003), IPv6 in IPv4 (RFC
+//! 4213), both in IPv6 (RFC 2473).
 //!
 //! ```text
 //!  before                     | IP CIP > VIP | TCP … |
@@ -17,8 +17,8 @@ use zerocopy::IntoBytes;
 
 use crate::wire::{Ipv4, Ipv6, protocol};
 
-/// Bytes that an outer header takes. An inner packet fits if it is no longer than the path's MTU less this: at MTU 1500, 1480 to
-/// an IPv4 real server and 1460 to an IPv6 one.
+/// Bytes that an outer header takes. An inner packet fits if it is no longer than the path's MTU less this: at MTU
+/// 1500, 1480 to an IPv4 real server and 1460 to an IPv6 one.
 #[inline]
 pub const fn outer_bytes(is_outer_ipv6: bool) -> usize {
     if is_outer_ipv6 { Ipv6::BYTES } else { Ipv4::BYTES }
@@ -30,9 +30,10 @@ pub const fn inner_bytes_max(path_mtu: usize, is_outer_ipv6: bool) -> usize {
     path_mtu.saturating_sub(outer_bytes(is_outer_ipv6))
 }
 
-/// Writes the outer header into the first [`outer_bytes`] of `packet`; the inner packet, with its TTL decremented, follows them.
-/// Source and destination are the director's and the real server's addresses, of one family, which is the outer header's. `id` is
-/// used if DF stays clear. False, and nothing changed, if the inner packet is none or the outer one would be longer than 65535.
+/// Writes the outer header into the first [`outer_bytes`] of `packet`; the inner packet, with its TTL decremented,
+/// follows them. Source and destination are the director's and the real server's addresses, of one family, which is
+/// the outer header's. `id` is used if DF stays clear. False, and nothing changed, if the inner packet is none or the
+/// outer one would be longer than 65535.
 #[inline]
 pub fn encapsulate(packet: &mut [u8], source: &[u8], destination: &[u8], pmtu_discovery: bool, id: u16) -> bool {
     let total_bytes = packet.len();
@@ -102,8 +103,9 @@ fn outer_tos(inner: u8) -> u8 {
     if inner & 0b11 == CONGESTION_EXPERIENCED { inner & !0b11 | CAPABLE_0 } else { inner }
 }
 
-/// Where the inner packet begins in a tunnel packet, perhaps a quoted and so shortened one. None if it is no whole IP-in-IP
-/// packet, or if less than a header and eight bytes of the inner one is there, so that nobody could tell its flow.
+/// Where the inner packet begins in a tunnel packet, perhaps a quoted and so shortened one. None if it is no whole
+/// IP-in-IP packet, or if less than a header and eight bytes of the inner one is there, so that nobody could tell its
+/// flow.
 pub fn inner_at(outer: &[u8]) -> Option<usize> {
     let (protocol, at) = match outer.first()? >> 4 {
         4 => {

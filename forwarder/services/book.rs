@@ -4,6 +4,7 @@
 //! conns, and two minutes longer; added again within that time it finds its conns and counters.
 
 use super::live::{LiveTable, ServerId, ServiceId};
+use crate::pipeline::shard::Shared;
 use super::trash::Trash;
 use super::{MarkRule, Persistence, Policy, Pool, RealServer, Service, ServiceKey, Services};
 use crate::neigh::NextHopId;
@@ -80,7 +81,7 @@ pub struct Listed {
 
 /// Control's services.
 pub struct Book {
-    live: Arc<LiveTable>,
+    shared: Arc<Shared>,
     services: BTreeMap<ServiceKey, Entry>,
     marks: Vec<MarkRule>,
     policy: Arc<Policy>,
@@ -94,11 +95,12 @@ pub struct Book {
 
 impl Book {
     /// No services yet.
-    pub fn new(live: Arc<LiveTable>) -> Self {
+    pub fn new(shared: Arc<Shared>) -> Self {
+        let live = &shared.live;
         let free_servers = (0..live.servers_max() as u32).rev().map(ServerId).collect();
         let free_services = (0..live.services_max() as u32).rev().map(ServiceId).collect();
         Self {
-            live,
+            shared,
             services: BTreeMap::new(),
             marks: Vec::new(),
             policy: Arc::default(),
@@ -140,7 +142,7 @@ impl Book {
         let entry = self.services.get_mut(&key).ok_or(Refused::NoService)?;
         let pool = entry.service.pool.clone();
         entry.service = Arc::new(service(entry.service.id, key, spec, pool));
-        entry.republish(&self.live, &self.trash, Change::Service);
+        entry.republish(&self.shared.live, &self.trash, Change::Service);
         self.changed = true;
         Ok(())
     }
@@ -149,11 +151,11 @@ impl Book {
     pub fn delete_service(&mut self, key: ServiceKey, now_ms: u64) -> Result<(), Refused> {
         let entry = self.services.remove(&key).ok_or(Refused::NoService)?;
         for listed in &entry.servers {
-            self.live.detach(listed.server.id);
+            self.shared.live.detach(listed.server.id);
             self.trash.put(key, listed.described(), now_ms);
         }
         // Empties the list of changed servers; the next owner of the place starts with an empty one.
-        drop(entry.service.lock(&self.live));
+        drop(entry.service.lock(&self.shared.live));
         self.free_services.push(entry.service.id);
         self.changed = true;
         Ok(())
@@ -169,13 +171,13 @@ impl Book {
             Some(id) => id,
             None => {
                 let id = self.free_servers.pop().ok_or(Refused::Full)?;
-                self.live.clear(id);
+                self.shared.live.clear(id);
                 id
             }
         };
-        self.live.attach(id, entry.service.id, spec.thresholds);
+        self.shared.live.attach(id, entry.service.id, spec.thresholds);
         entry.servers.insert(0, listed(id, address, spec, 0));
-        entry.republish(&self.live, &self.trash, Change::Servers);
+        entry.republish(&self.shared.live, &self.trash, Change::Servers);
         Ok(())
     }
 
@@ -184,9 +186,9 @@ impl Book {
         let entry = self.services.get_mut(&key).ok_or(Refused::NoService)?;
         let i = entry.position(address).ok_or(Refused::NoServer)?;
         let before = entry.servers[i];
-        self.live.set_thresholds(before.server.id, spec.thresholds);
+        self.shared.live.set_thresholds(before.server.id, spec.thresholds);
         entry.servers[i] = listed(before.server.id, address, spec, before.last_weight);
-        entry.republish(&self.live, &self.trash, Change::Servers);
+        entry.republish(&self.shared.live, &self.trash, Change::Servers);
         Ok(())
     }
 
@@ -195,23 +197,25 @@ impl Book {
         let entry = self.services.get_mut(&key).ok_or(Refused::NoService)?;
         let i = entry.position(address).ok_or(Refused::NoServer)?;
         let gone = entry.servers.remove(i);
-        self.live.detach(gone.server.id);
+        self.shared.live.detach(gone.server.id);
         self.trash.put(key, gone.described(), now_ms);
-        entry.republish(&self.live, &self.trash, Change::Servers);
+        entry.republish(&self.shared.live, &self.trash, Change::Servers);
         Ok(())
     }
 
     /// Forgets servers that were removed long ago and have no conns and no persistence templates left.
     pub fn empty_trash(&mut self, templates: &Templates, now: Now) {
-        if !self.trash.is_due(&self.live, now.ms) {
+        if !self.trash.is_due(&self.shared.live, now.ms) {
             return;
         }
         let mut referred = HashSet::new();
-        templates.visit(now.tick, |template| drop(referred.insert(ServerId(template.server))));
-        for (key, id) in self.trash.expire(&self.live, now.ms, |id| referred.contains(&id)) {
+        templates.visit(now.tick, |template| {
+            referred.insert(ServerId(template.server));
+        });
+        for (key, id) in self.trash.expire(&self.shared.live, now.ms, |id| referred.contains(&id)) {
             if let Some(entry) = self.services.get(&key) {
                 // Takes the id off the list of changed servers before it becomes another server's.
-                drop(entry.service.lock(&self.live));
+                drop(entry.service.lock(&self.shared.live));
             }
             self.free_servers.push(id);
             self.freed.push(id);
@@ -241,6 +245,11 @@ impl Book {
             ServiceKey::Endpoint { vip, .. } => Some(*vip),
             ServiceKey::Mark { .. } => None,
         })
+    }
+
+    /// Where a real server is, if it is one of a service now.
+    pub fn address_of(&self, id: ServerId) -> Option<SocketAddr> {
+        self.list().flat_map(|(_, servers)| servers).find(|listed| listed.server.id == id).map(Listed::address)
     }
 
     /// The services with their servers in the kernel's order.

@@ -1,7 +1,8 @@
-//! Whole frames with right checksums, for tests and for the demonstration; workers write what they send into frames they have.
+//! Whole frames with right checksums, for tests and for the demonstration; workers write what they send into frames
+//! they have.
 //!
-//! `Frame::between("10.1.2.3", "10.99.0.1").ttl(2).udp(20002, 80, b"hello")` is a frame with what is not said as a host sends it:
-//! TTL 64, don't fragment, id 0x1234.
+//! `Frame::between("10.1.2.3", "10.99.0.1").ttl(2).udp(20002, 80, b"hello")` is a frame with what is not said as a
+//! host sends it: TTL 64, don't fragment, id 0x1234.
 
 use std::net::IpAddr;
 
@@ -126,7 +127,8 @@ impl Frame {
         self.icmp(kind, 0, u32::from(identifier) << 16 | u32::from(sequence), payload)
     }
 
-    /// An ICMP or ICMPv6 message, whichever the family has. An error's `body` is the packet it is about, from its IP header on.
+    /// An ICMP or ICMPv6 message, whichever the family has. An error's `body` is the packet it is about, from its IP
+    /// header on.
     pub fn icmp(&self, kind: u8, code: u8, rest: u32, body: &[u8]) -> Vec<u8> {
         let protocol = if self.source.is_ipv4() { protocol::ICMP } else { protocol::ICMPV6 };
         self.packet(protocol, &[Icmp::new(kind, code, rest).as_bytes(), body].concat())

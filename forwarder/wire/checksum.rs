@@ -1,9 +1,9 @@
-//! The Internet checksum: computed whole (RFC 1071) for packets that the director makes, carried along (RFC 1624) for packets
-//! that it changes. Carrying along costs the same for every packet length, and a checksum that was wrong stays wrong: the end
-//! that the packet is for judges it, not a director in between.
+//! The Internet checksum: computed whole (RFC 1071) for packets that the director makes, carried along (RFC 1624) for
+//! packets that it changes. Carrying along costs the same for every packet length, and a checksum that was wrong
+//! stays wrong: the end that the packet is for judges it, not a director in between.
 //!
-//! The sums are of words as the CPU loads them, without turning their bytes: RFC 1071, section 2 (B), shows that the sum comes
-//! out turned like its words, so the bytes are right when it is stored again.
+//! The sums are of words as the CPU loads them, without turning their bytes: RFC 1071, section 2 (B), shows that the
+//! sum comes out turned like its words, so the bytes are right when it is stored again.
 //!
 //! ```text
 //!  RFC 1624, equation 3:  HC' = ~(~HC + ~m + m')      a Delta collects ~m + m' of every word that changes,
@@ -24,7 +24,8 @@ impl Sum {
         let mut sum = 0;
         for eight in eights {
             let word = u64::from_ne_bytes(*eight);
-            // Halves cannot overflow 64 bits before 16 GB, so the loop has no carry and the compiler makes vectors of it.
+            // Halves cannot overflow 64 bits before 16 GB, so the loop has no carry and the compiler makes vectors of
+            // it.
             sum += (word & 0xffff_ffff) + (word >> 32);
         }
         let (twos, last) = rest.as_chunks::<2>();
@@ -68,7 +69,8 @@ pub fn of(bytes: &[u8]) -> u16 {
     sum.checksum()
 }
 
-/// The change of a sum: what is added to every checksum that covers the words that were replaced. Words keep their place.
+/// The change of a sum: what is added to every checksum that covers the words that were replaced. Words keep their
+/// place.
 #[derive(Clone, Copy, Default, Debug)]
 pub struct Delta(u64);
 
@@ -106,7 +108,8 @@ impl Delta {
         (!fold(u64::from(!u16::from_ne_bytes(checksum)) + self.0)).to_ne_bytes()
     }
 
-    /// The UDP checksum after the change. RFC 768: 0 says that there is none, and a sum that comes out as 0 is sent as all ones.
+    /// The UDP checksum after the change. RFC 768: 0 says that there is none, and a sum that comes out as 0 is sent
+    /// as all ones.
     #[inline]
     pub fn apply_udp(self, checksum: [u8; 2]) -> [u8; 2] {
         match checksum {
@@ -130,11 +133,13 @@ pub fn transport_checksum_at(protocol: u8) -> Option<usize> {
     }
 }
 
-/// Sum of the packet's transport part from `l4` to its end, with the pseudo header that its family and protocol ask for.
+/// Sum of the packet's transport part from `l4` to its end, with the pseudo header that its family and protocol ask
+/// for.
 fn transport_sum(l3: &[u8], l4: usize, protocol: u8) -> Option<Sum> {
     let mut segment = l3.get(l4..)?;
     if protocol == protocol::UDP {
-        // RFC 768: the datagram ends where its own length says; behind it the IP packet may have bytes that are nobody's.
+        // RFC 768: the datagram ends where its own length says; behind it the IP packet may have bytes that are
+        // nobody's.
         let datagram_bytes = Udp::of(segment)?.total_bytes();
         segment = segment.get(..datagram_bytes.max(Udp::BYTES)).unwrap_or(segment);
     }
@@ -158,8 +163,8 @@ fn transport_sum(l3: &[u8], l4: usize, protocol: u8) -> Option<Sum> {
     Some(sum)
 }
 
-/// Whether the packet's TCP, UDP, ICMP or ICMPv6 checksum is right. `l3` ends where the packet ends. A UDP checksum of 0 is right
-/// in IPv4, and wrong in IPv6 (RFC 8200, section 8.1), where nothing else protects the addresses.
+/// Whether the packet's TCP, UDP, ICMP or ICMPv6 checksum is right. `l3` ends where the packet ends. A UDP checksum
+/// of 0 is right in IPv4, and wrong in IPv6 (RFC 8200, section 8.1), where nothing else protects the addresses.
 pub fn transport_is_right(l3: &[u8], l4: usize, protocol: u8) -> bool {
     let Some(at) = transport_checksum_at(protocol).map(|at| l4.saturating_add(at)) else { return true };
     match l3.get(at..at.saturating_add(2)) {
@@ -211,7 +216,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn sum_is_that_of_rfc_1071(head in prop::collection::vec(any::<[u8; 2]>(), 0..40), tail in prop::collection::vec(any::<u8>(), 0..200)) {
+        fn sum_is_that_of_rfc_1071(
+            head in prop::collection::vec(any::<[u8; 2]>(), 0..40),
+            tail in prop::collection::vec(any::<u8>(), 0..200),
+        ) {
             let head = head.concat();
             let mut sum = Sum::default();
             sum.add(&head);
@@ -226,7 +234,7 @@ mod tests {
         }
 
         #[test]
-        fn delta_is_full_recomputation(mut bytes in any::<[u8; 40]>(), address in any::<[u8; 16]>(), four in any::<[u8; 4]>(), port in any::<[u8; 2]>()) {
+        fn delta_is_full_recomputation(mut bytes: [u8; 40], address: [u8; 16], four: [u8; 4], port: [u8; 2]) {
             bytes[0] |= 1; // A sum of nothing but zeros has two checksums.
             bytes[38..].fill(0);
             let checksum = of(&bytes).to_be_bytes();

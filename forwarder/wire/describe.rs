@@ -199,8 +199,8 @@ mod tests {
             (
                 error,
                 format!(
-                    "{ends} 10.99.0.1 > 10.1.2.3 ICMP 3/4 1480 about [10.1.2.3:20001 > 10.99.0.1:80 TCP, cut off data 0 \
-                     ttl 64 len 41 DF] ttl 64 len 56 DF"
+                    "{ends} 10.99.0.1 > 10.1.2.3 ICMP 3/4 1480 about [10.1.2.3:20001 > 10.99.0.1:80 TCP, \
+                     cut off data 0 ttl 64 len 41 DF] ttl 64 len 56 DF"
                 ),
             ),
             (six, format!("{ends} [fd10::1]:1 > [fd99::1]:2 UDP data 0 hops 64 len 48")),
@@ -216,7 +216,11 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn no_bytes_make_it_panic(mut bytes in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..120), version in 0..4usize, kind in 0..8usize) {
+        fn no_bytes_make_it_panic(
+            mut bytes in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..120),
+            version in 0..4usize,
+            kind in 0..8usize,
+        ) {
             if bytes.len() > 24 {
                 bytes[12..14].copy_from_slice(&[[8, 0], [0x86, 0xdd], [8, 6], [0, 0]][version]);
                 bytes[14] = [0x45, 0x60, 0x4f, 0x40][version];

@@ -67,7 +67,7 @@ impl Ipv6 {
         Ipv6::BYTES + self.payload_bytes()
     }
 
-    /// What follows: see [`protocol`](super::protocol). Possibly an extension header: [`upper_layer`] walks them.
+    /// What follows: see [`protocol`]. Possibly an extension header: [`upper_layer`] walks them.
     #[inline]
     pub fn next_header(&self) -> u8 {
         self.next_header
@@ -219,7 +219,7 @@ mod tests {
         };
         let part = |offset_bytes, more| Some(Fragment { id: 7, offset_bytes, more });
         let options16 = [6, 1, 1, 4, 0, 0, 0, 0, 1, 4, 0, 0, 0, 0, 0, 0];
-        let rows: [(&str, Vec<u8>, Option<(u8, usize, usize, Option<Fragment>)>); 8] = [
+        let rows = [
             ("none", packet(6, &[]), Some((6, 40, 6, None))),
             ("options of 16 bytes", packet(60, &options16), Some((6, 56, 40, None))),
             ("options cut off", packet(60, &options16[..15]), None),

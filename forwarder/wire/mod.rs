@@ -1,5 +1,5 @@
-//! Headers as they are on the wire. A view is laid over the bytes and its methods speak host order: this folder is the one
-//! border between network order and ours. Views do not judge: whether lengths agree is classify's question.
+//! Headers as they are on the wire. A view is laid over the bytes and its methods speak host order: this folder is
+//! the one border between network order and ours. Views do not judge: whether lengths agree is classify's question.
 //!
 //! ```text
 //!  frame  | Ethernet 14 | IPv4 20..60 or IPv6 40 + extensions | TCP 20..60, UDP 8, ICMP 8 | payload | padding |

@@ -1,5 +1,5 @@
-//! Neighbour discovery (RFC 4861): solicitation and advertisement with their link-layer address option. It is ARP's part in
-//! IPv6, carried in ICMPv6, with hop limit 255 so that no packet from behind a router can pretend.
+//! Neighbour discovery (RFC 4861): solicitation and advertisement with their link-layer address option. It is ARP's
+//! part in IPv6, carried in ICMPv6, with hop limit 255 so that no packet from behind a router can pretend.
 
 use std::net::Ipv6Addr;
 
@@ -108,7 +108,8 @@ pub fn parse(l3: &[u8]) -> Option<Message> {
     }
 }
 
-/// The address in the option `wanted`, if there is one. None if an option has length 0 or is cut off (section 4.6: discard).
+/// The address in the option `wanted`, if there is one. None if an option has length 0 or is cut off (section 4.6:
+/// discard).
 fn link_layer(mut options: &[u8], wanted: u8) -> Option<Option<Mac>> {
     let mut found = None;
     while !options.is_empty() {
@@ -144,8 +145,8 @@ pub fn solicitation_to(sender: (Mac, Ipv6Addr), target: (Mac, Ipv6Addr)) -> Vec<
     frame(v6::NEIGHBOR_SOLICITATION, 0, sender, target, target.1, (SOURCE_LINK_LAYER, sender.0))
 }
 
-/// The frame that tells `to` that `owner` is at its hardware address. An asker without an address is told by the all-nodes group,
-/// and not as an answer (section 7.2.4).
+/// The frame that tells `to` that `owner` is at its hardware address. An asker without an address is told by the
+/// all-nodes group, and not as an answer (section 7.2.4).
 pub fn advertisement(owner: (Mac, Ipv6Addr), to: (Mac, Ipv6Addr), flags: u32) -> Vec<u8> {
     if to.1.is_unspecified() {
         return announcement(owner, flags & !SOLICITED);

@@ -9,6 +9,7 @@ pub mod idle;
 pub mod limit;
 pub mod rings;
 
+use crate::director::WorkerParts;
 use crate::pipeline::{Batch, Fate, Now, Reason, Shard, Step, admit, track};
 use crate::port::{Burst, Frame, Port};
 use crate::snapshot::Snapshots;
@@ -48,14 +49,8 @@ pub struct Worker<P: Port> {
 
 impl<P: Port> Worker<P> {
     /// A worker over these ports; a port's number is its place in the list. `answers_per_s` 0: answers are not limited.
-    pub fn new(
-        shard: Shard,
-        ports: Vec<WorkerPort<P>>,
-        rings: WorkerRings,
-        snapshots: Snapshots,
-        published: Arc<Published>,
-        answers_per_s: u64,
-    ) -> Self {
+    pub fn new(parts: WorkerParts, ports: Vec<WorkerPort<P>>, answers_per_s: u64) -> Self {
+        let WorkerParts { shard, rings, snapshots, published } = parts;
         Self {
             shard,
             egress: Egress::new(ports),

@@ -17,6 +17,8 @@ const REPORTS_MAX: usize = 512;
 const ORDERS_MAX: usize = 512;
 /// Conns in one answer to a listing.
 pub const LISTING_CONNS: usize = 256;
+/// Places of the table that a worker looks at for one answer: some 20 µs away from its queues.
+const LISTING_PLACES: usize = 2_048;
 
 /// A frame in a ring.
 pub type SmallFrame = ArrayVec<u8, FRAME_BYTES_MAX>;
@@ -61,26 +63,32 @@ pub enum Order {
 pub struct Listing {
     /// The worker's number.
     pub worker: usize,
-    /// The first place of the table to look at; afterwards the first one not looked at.
-    pub from: usize,
-    /// The whole table was looked at.
-    pub done: bool,
+    /// The first place of the table to look at.
+    pub asked_from: usize,
+    /// The first place not looked at; none: the whole table was.
+    pub next: Option<usize>,
     /// Conns and the ticks they have left.
     pub conns: ArrayVec<(Conn, u32), LISTING_CONNS>,
 }
 
 impl Listing {
     /// An empty buffer for the conns from this place on.
-    pub fn new(worker: usize, from: usize) -> Box<Self> {
-        Box::new(Self { worker, from, done: false, conns: ArrayVec::new() })
+    pub fn new(worker: usize, asked_from: usize) -> Box<Self> {
+        Box::new(Self { worker, asked_from, next: None, conns: ArrayVec::new() })
     }
 
     /// Fills the buffer from the next places of the table.
     pub fn fill(&mut self, table: &Table, now: Tick) {
-        let live = table.listing(self.from, LISTING_CONNS, now).map(|(_, conn)| (*conn, conn.ticks_left(now)));
-        self.conns.extend(live);
-        self.from += LISTING_CONNS;
-        self.done = self.from >= table.conns_max();
+        let end = (self.asked_from + LISTING_PLACES).min(table.conns_max());
+        let mut next = end;
+        for (id, conn) in table.listing(self.asked_from, LISTING_PLACES, now) {
+            if self.conns.is_full() {
+                next = id.0 as usize;
+                break;
+            }
+            self.conns.push((*conn, conn.ticks_left(now)));
+        }
+        self.next = (next < table.conns_max()).then_some(next);
     }
 }
 

@@ -35,9 +35,11 @@ impl Picker {
     /// stands for several edits counts as one (wrr rounds its level once, not once per edit).
     #[must_use = "dropping the retired picker frees tables: do it without the lock"]
     pub fn replace(&mut self, mut prepared: Picker, change: Change) -> Picker {
+        let mut behind_last = 0;
         for (index, server) in self.servers.all().iter().enumerate() {
-            if let Some(place) = prepared.servers.place_of(server.id) {
+            if let Some(place) = prepared.servers.place_near(behind_last, server.id) {
                 prepared.set_load(place, *self.servers.load(index));
+                behind_last = place + 1;
             }
         }
         prepared.scheduler.inherit(&mut self.scheduler, &self.servers, &prepared.servers, change);

@@ -33,7 +33,7 @@ pub fn unfinished_ones_are_finished(port: &mut DpdkPort, ring: &Device) {
         assert_eq!(finished, received != sent, "{what}");
         assert_eq!(through(port, &sent, false), sent, "{what}, not marked");
     }
-    assert_eq!(ring.stats().rx_finished, 11);
+    assert_eq!(ring.stats().rx_finished, 11, "each row once");
 }
 
 fn through(port: &mut DpdkPort, bytes: &[u8], marked: bool) -> Vec<u8> {
@@ -44,12 +44,11 @@ fn through(port: &mut DpdkPort, bytes: &[u8], marked: bool) -> Vec<u8> {
     let mut burst: Burst<Mbuf> = [frame].into_iter().collect();
     port.tx_burst(&mut burst);
     port.rx_burst(&mut burst);
-    let received = burst.pop().unwrap().bytes().to_vec();
-    // The mark is gone: a second pass changes nothing.
-    let mut second: Burst<Mbuf> = [port.make(&received).unwrap()].into_iter().collect();
-    port.tx_burst(&mut second);
-    port.rx_burst(&mut second);
-    assert_eq!(second.pop().unwrap().bytes(), received);
+    let received = burst[0].bytes().to_vec();
+    // The mark is gone: the same frame is not finished, or counted, again.
+    port.tx_burst(&mut burst);
+    port.rx_burst(&mut burst);
+    assert_eq!(burst[0].bytes(), received);
     received
 }
 

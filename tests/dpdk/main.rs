@@ -25,11 +25,15 @@ fn dpdk_without_a_nic() {
 
     devices_that_are_not_there(&eal, folder.path());
 
+    a_closed_device_can_be_opened_again(&eal);
+
     let files = capture::Files::write(folder.path());
     let open = |name: &str, device: &str| Device::open(&eal, name, &device.parse().unwrap()).unwrap();
     let mut null = open("null", "net_null0,size=60");
     let mut ring = open("ring", "net_ring0");
     let mut pcap = open("pcap", &files.device());
+    let twice = Device::open(&eal, "other", &"net_ring0".parse().unwrap()).unwrap_err().to_string();
+    assert_eq!(twice, "port other: device \"net_ring0\" is another port's already");
     let queues = [null.queues(1), ring.queues(1), pcap.queues(2)];
     let pool = Pool::create(&mut eal, &queues, 2, HELD_FRAMES_MAX, MTU).unwrap();
 
@@ -98,6 +102,13 @@ fn devices_that_are_not_there(eal: &Eal, folder: &Path) {
     for (device, says) in rows {
         let error = Device::open(eal, "wan", &device.parse().unwrap()).unwrap_err().to_string();
         assert!(error.contains(says), "{error}");
+    }
+}
+
+fn a_closed_device_can_be_opened_again(eal: &Eal) {
+    for frame_bytes in [60, 1000] {
+        let address = format!("net_null7,size={frame_bytes}").parse().unwrap();
+        assert_eq!(Device::open(eal, "again", &address).unwrap().info().device, address.to_string());
     }
 }
 

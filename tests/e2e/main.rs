@@ -1,2 +1,61 @@
-//! stub
-fn main() {}
+//! End to end: real programs, real kernels, the real director on DPDK's virtual devices, in namespaces that each test makes and takes
+//! down. Needs root; without it says so and passes.
+//!
+//! `cargo test --release --test e2e [-- WORD...]` runs the tests whose names contain one of the words. One after the other: they measure.
+
+mod demo;
+mod leftovers;
+mod methods;
+mod programs;
+
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Instant;
+
+use uvs::demo::network::Attachment;
+use uvs::demo::{Failure, namespace, preconditions, wait};
+
+/// The program under test.
+fn uvs_program() -> &'static Path {
+    Path::new(env!("CARGO_BIN_EXE_uvs"))
+}
+
+type Test = (&'static str, fn() -> Result<(), Failure>);
+
+const TESTS: [Test; 7] = [
+    ("tap: every method and family", || methods::test(Attachment::Tap)),
+    ("af_packet: every method and family", || methods::test(Attachment::AfPacket)),
+    ("demo: two at once pass", demo::two_at_once_pass),
+    ("demo: fails when the director is killed", demo::director_killed),
+    ("demo: fails when a rewrite is broken", demo::rewrite_broken),
+    ("demo: Ctrl-C takes everything down", demo::interrupted),
+    ("demo: what kill -9 leaves, the next run removes", demo::killed),
+];
+
+fn main() -> ExitCode {
+    let words: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
+    if !rustix::process::geteuid().is_root() {
+        println!("e2e: skipped: needs root");
+        return ExitCode::SUCCESS;
+    }
+    if let Err(failure) = preconditions::check().and_then(|()| wait::catch_signals()) {
+        println!("e2e: {failure}");
+        return ExitCode::FAILURE;
+    }
+    namespace::sweep_dead_runs();
+    let chosen = |name: &str| words.is_empty() || words.iter().any(|word| name.contains(word.as_str()));
+    let failed = TESTS.iter().filter(|(name, _)| chosen(name)).filter(|(name, test)| !passes(name, *test)).count();
+    if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn passes(name: &str, test: fn() -> Result<(), Failure>) -> bool {
+    println!("e2e: {name} ...");
+    let start = Instant::now();
+    let result = test().and_then(|()| leftovers::check(std::process::id()));
+    let seconds = start.elapsed().as_secs_f64();
+    match &result {
+        Ok(()) => println!("e2e: {name}: ok, {seconds:.1} s"),
+        Err(failure) => println!("e2e: {name}: FAILED after {seconds:.1} s: {failure}"),
+    }
+    result.is_ok() && !wait::interrupted()
+}

@@ -117,10 +117,8 @@ fn replay_file(path: &Path) -> usize {
 
 #[test]
 fn kernel_recordings() {
-    let golden = std::env::var_os("GOLDEN_DIR").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden"),
-        PathBuf::from,
-    );
+    let golden = std::env::var_os("GOLDEN_DIR")
+        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden"), PathBuf::from);
     let packets = replay_folder(&golden.join("states"));
     println!("states: {packets} packets, 0 wrong");
     assert!(packets > 9_000, "only {packets} packets in {}: is the folder complete?", golden.display());

@@ -22,13 +22,9 @@ impl Default for Timeouts {
         use tcp::State as T;
         let mut timeouts = Timeouts { tcp: [120; tcp::STATES], sctp: [60; sctp::STATES], udp: 300, other: 60 };
         // FIN_WAIT, TIME_WAIT, SYN_SENT and SYNACK are recorded as 120; NONE and LISTEN hold no conn.
-        for (state, seconds) in [
-            (T::Established, 900),
-            (T::SynRecv, 60),
-            (T::Close, 10),
-            (T::CloseWait, 60),
-            (T::LastAck, 30),
-        ] {
+        for (state, seconds) in
+            [(T::Established, 900), (T::SynRecv, 60), (T::Close, 10), (T::CloseWait, 60), (T::LastAck, 30)]
+        {
             timeouts.tcp[state as usize] = seconds;
         }
         timeouts.sctp[sctp::State::Established as usize] = 900;
@@ -58,10 +54,7 @@ impl Timeouts {
 
     /// What `ipvsadm --set TCP TCPFIN UDP` does: a value of 0 leaves its time-out as it is.
     pub fn set(&mut self, tcp: u32, tcp_fin: u32, udp: u32) {
-        let targets = [
-            (tcp, &mut self.tcp[tcp::State::Established as usize]),
-            (udp, &mut self.udp),
-        ];
+        let targets = [(tcp, &mut self.tcp[tcp::State::Established as usize]), (udp, &mut self.udp)];
         for (seconds, target) in targets {
             if seconds != 0 {
                 *target = seconds;

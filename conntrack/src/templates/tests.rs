@@ -25,7 +25,7 @@ fn lives_until(all: &Templates, end: u32, mut at: impl FnMut(u32)) -> Option<u32
     for now in 0..end {
         at(now);
         all.expire(second(now), 1000);
-        if all.len() > 0 {
+        if !all.is_empty() {
             last = Some(now);
         }
     }

@@ -56,6 +56,10 @@ impl Bench {
             match client.read(&mut bytes) {
                 Ok(0) => return String::from_utf8(text).unwrap() + "<hung up>",
                 Ok(count) => text.extend_from_slice(&bytes[..count]),
+                // Hung up on with more to say: the kernel reports that once all that was answered has been read.
+                Err(error) if error.kind() == ErrorKind::ConnectionReset => {
+                    return String::from_utf8(text).unwrap() + "<hung up>";
+                }
                 Err(error) => assert_eq!(error.kind(), ErrorKind::WouldBlock),
             }
             if text.ends_with(b"{\"end\":true}\n") {
@@ -142,7 +146,8 @@ fn a_request_may_come_in_pieces_and_several_at_once() {
 
 #[test]
 fn a_million_conns_stream_through_bounded_memory() {
-    let count = 1_000_000;
+    // Without optimisation a tenth has to do: the bound is the same.
+    let count = if cfg!(debug_assertions) { 100_000 } else { 1_000_000 };
     let mut bench = Bench::new(count);
     let mut client = bench.connect();
     client.write_all(b"{\"show\":\"conns\"}\n").unwrap();
@@ -160,7 +165,8 @@ fn a_million_conns_stream_through_bounded_memory() {
     }
     assert_eq!(lines as u64, count + 1);
     let last = String::from_utf8(tail).unwrap();
-    assert!(last.contains("10.0.0.15:16959"), "the millionth conn: {last}");
+    let client = crate::mock::conn(count - 1).client.to_string();
+    assert!(last.contains(&client), "the last conn, of {client}: {last}");
 }
 
 #[test]
@@ -216,7 +222,7 @@ fn two_long_lists_advance_side_by_side() {
     let mut received = [0, 0];
     clients.iter_mut().for_each(|client| client.write_all(b"{\"show\":\"conns\"}\n").unwrap());
     let mut bytes = vec![0; 1 << 20];
-    for _ in 0..200 {
+    for _ in 0..30 {
         bench.turn();
         for (client, received) in clients.iter_mut().zip(&mut received) {
             *received += client.read(&mut bytes).unwrap_or(0);

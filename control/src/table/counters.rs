@@ -99,5 +99,5 @@ pub fn drops(drops: &Drops, columns: Option<usize>) -> String {
             grid.row(std::iter::repeat_n(String::new(), before).chain([line]));
         }
     }
-    format!("{}{silent} other reasons did not occur\n", grid.text())
+    format!("{}reasons that did not occur: {silent} (--json has them)\n", grid.text())
 }

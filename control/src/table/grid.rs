@@ -1,5 +1,5 @@
 //! Rows of cells, aligned. The first cell of a row may span several columns, as a service's words do above its servers; that, for ten
-//! thousand services in linear time, is why this is not a table crate (tabled's spans took minutes).
+//! thousand services in linear time, is why this is not a table crate (tabled's spans took minutes in a debug build).
 
 /// A table in the making.
 #[derive(Debug, Default)]

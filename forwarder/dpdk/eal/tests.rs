@@ -52,10 +52,10 @@ fn memory_and_devices_become_arguments() {
     assert_eq!(
         args,
         "uvs --lcores 0@(0),1@1 --main-lcore=0 -m 512 --in-memory --file-prefix=uvs -a 0000:3b:00.0,x=1 \
-         --no-telemetry --log-level=warning -d librte_net_x.so"
+         --no-telemetry --log-level=warning --log-level=pmd.net.tap:critical -d librte_net_x.so"
     );
     let small = Memory { huge: false, ..huge };
-    let mut plan = plan(&[1], &["net_tap0"]);
+    let mut plan = plan(&[1], &["net_null0"]);
     plan.telemetry = true;
     let args = plan.arguments(&cores(0..2), small).unwrap().join(" ");
     assert_eq!(

@@ -106,6 +106,13 @@ fn a_static_neighbour_is_neither_asked_nor_changed() {
         assert!(director.send(who));
     }
     assert_eq!(director.hop(who).unwrap().header[..6], OTHER.0);
+    // The file's word outlives a while as an own address.
+    director.neighbors.set_local([address(who)], []);
+    director.pass(0);
+    assert_eq!(director.hops.route(address(who)), Route::Local);
+    director.neighbors.set_local([], []);
+    director.pass(0);
+    assert_eq!(director.hop(who).unwrap().header[..6], OTHER.0);
 }
 
 #[test]

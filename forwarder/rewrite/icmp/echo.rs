@@ -1,19 +1,20 @@
 //! Echo: the request becomes its own reply, in place.
 //!
 //! ```text
-//!  IPv4   | src CIP | dst VIP | options | 8 / 0   | sum | id, seq, data |  →  | src VIP | dst CIP | 0 / 0   | sum | id, seq, data |
-//!  IPv6   | src CIP | dst VIP | ext.    | 128 / 0 | sum | id, seq, data |  →  | src VIP | dst CIP | 129 / 0 | sum | id, seq, data |
+//!  IPv4 | CIP > VIP | options    |   8/0 | sum | id, seq, data |  →  | VIP > CIP |   0/0 | sum' | id, seq, data |
+//!  IPv6 | CIP > VIP | extensions | 128/0 | sum | id, seq, data |  →  | VIP > CIP | 129/0 | sum' | id, seq, data |
 //! ```
 //!
-//! TTL 64; TOS and traffic class stay. A wrong checksum stays wrong, for the asker to see. IPv4 options and IPv6 extension headers are
-//! left out of the reply: a source route or routing header would send it on a way of the asker's choice.
+//! TTL 64; TOS and traffic class stay. A wrong checksum stays wrong, for the asker to see. IPv4 options and IPv6
+//! extension headers are left out of the reply: a source route or routing header would send it on a way of the
+//! asker's choice.
 
 use crate::wire::checksum::Delta;
 use crate::wire::icmp::{v4, v6};
 use crate::wire::{Icmp, Ipv4, Ipv6, protocol};
 
-/// Turns the echo request in `l3` into its reply and gives the reply's length, which may be less than the request's. `id` is the
-/// reply's IPv4 identification. None, and nothing changed, if it is no echo request.
+/// Turns the echo request in `l3` into its reply and gives the reply's length, which may be less than the request's.
+/// `id` is the reply's IPv4 identification. None, and nothing changed, if it is no echo request.
 pub fn echo_reply(l3: &mut [u8], l4: usize, id: u16) -> Option<usize> {
     let request = Icmp::of(l3.get(l4..)?)?;
     let is_ipv4 = l3[0] >> 4 == 4;

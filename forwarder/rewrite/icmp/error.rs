@@ -5,8 +5,8 @@
 //!  IPv6   | IP src → CIP, hops 64          | type | code | sum | MTU or 0 | the packet, as much as fits 1280 bytes |
 //! ```
 //!
-//! The packet is quoted as the caller has it. The kernel quotes a packet that is too big with its TTL decremented, and one that no
-//! server takes, or whose TTL ran out, as it came.
+//! The packet is quoted as the caller has it. The kernel quotes a packet that is too big with its TTL decremented,
+//! and one that no server takes, or whose TTL ran out, as it came.
 
 use zerocopy::IntoBytes;
 
@@ -82,8 +82,9 @@ impl Cause {
     }
 }
 
-/// Writes the error that tells the sender of `packet` why it was not forwarded, from `source`, an address of the packet's family,
-/// and gives its length. `id` is the IPv4 identification. None if RFCs forbid to answer: see [`may_answer`].
+/// Writes the error that tells the sender of `packet` why it was not forwarded, from `source`, an address of the
+/// packet's family, and gives its length. `id` is the IPv4 identification. None if RFCs forbid to answer: see
+/// [`may_answer`].
 pub fn error(room: &mut [u8], packet: &[u8], cause: Cause, source: &[u8], id: u16) -> Option<usize> {
     if !may_answer(packet) {
         return None;
@@ -100,9 +101,9 @@ pub fn error(room: &mut [u8], packet: &[u8], cause: Cause, source: &[u8], id: u1
     room::write(room, header, source, sender, [message.as_bytes(), quote])
 }
 
-/// Whether an error about `packet` may be sent at all (RFC 1122, section 3.2.2; RFC 4443, section 2.4 (e)): never about an ICMP error,
-/// a later fragment, a packet from or to a group, or from nobody. That it was not an Ethernet broadcast, and not to a subnet's
-/// broadcast address, is for the caller to know.
+/// Whether an error about `packet` may be sent at all (RFC 1122, section 3.2.2; RFC 4443, section 2.4 (e)): never
+/// about an ICMP error, a later fragment, a packet from or to a group, or from nobody. That it was not an Ethernet
+/// broadcast, and not to a subnet's broadcast address, is for the caller to know.
 pub fn may_answer(packet: &[u8]) -> bool {
     let Some((source, destination)) = room::addresses(packet) else { return false };
     if !room::are_answerable(source, destination) {
@@ -116,11 +117,12 @@ pub fn may_answer(packet: &[u8]) -> bool {
         let is_later_fragment = at.fragment.is_some_and(|part| part.offset_bytes != 0);
         (at.protocol == protocol::ICMPV6, at.offset, is_later_fragment)
     };
-    let is_error = || match packet.get(l4) {
-        Some(kind) if source.len() == 4 => is_error_v4(*kind),
-        Some(kind) => is_error_v6(*kind) || *kind == v6::REDIRECT,
-        // Who cannot see the type must take it for an error.
-        None => true,
-    };
-    !is_later_fragment && !(is_icmp && is_error())
+    let is_icmp_error = is_icmp
+        && match packet.get(l4) {
+            Some(kind) if source.len() == 4 => is_error_v4(*kind),
+            Some(kind) => is_error_v6(*kind) || *kind == v6::REDIRECT,
+            // Who cannot see the type must take it for an error.
+            None => true,
+        };
+    !is_later_fragment && !is_icmp_error
 }

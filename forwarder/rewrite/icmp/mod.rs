@@ -1,5 +1,5 @@
-//! ICMP and ICMPv6: errors that the director makes, echo that it answers, and other people's errors about conns, which it
-//! translates as it does the conns' packets.
+//! ICMP and ICMPv6: errors that the director makes, echo that it answers, and other people's errors about conns,
+//! which it translates as it does the conns' packets.
 
 mod echo;
 mod error;

@@ -1,6 +1,6 @@
-//! ICMP errors about a conn of NAT or FullNAT, sent by a client, a real server, or a router on either side. Whoever gets one looks for
-//! the flow of the packet that it quotes, so the quoted packet's ends are translated, the other way round than the conn's packets:
-//! the error travels against the packet it is about.
+//! ICMP errors about a conn of NAT or FullNAT, sent by a client, a real server, or a router on either side. Whoever
+//! gets one looks for the flow of the packet that it quotes, so the quoted packet's ends are translated, the other
+//! way round than the conn's packets: the error travels against the packet it is about.
 //!
 //! ```text
 //!  inbound, NAT      | router > VIP | 3/4 sum | VIP:vport > CIP:cport | quoted sum …  →
@@ -11,8 +11,8 @@
 //!  outbound, FullNAT | VIP    > CIP | 3/4 sum'| CIP:cport > VIP:vport | quoted sum …
 //! ```
 //!
-//! The quoted IPv4 header checksum is carried along, for a host may look at it. The quoted TCP or UDP checksum stays as it is: it often
-//! covers bytes that are not quoted, and nobody verifies it. The ICMP checksum covers all of that.
+//! The quoted IPv4 header checksum is carried along, for a host may look at it. The quoted TCP or UDP checksum stays
+//! as it is: it often covers bytes that are not quoted, and nobody verifies it. The ICMP checksum covers all of that.
 
 use crate::rewrite::Endpoint;
 use crate::rewrite::nat::{End, carry_header, is_family, replace_address, replace_port};
@@ -32,8 +32,8 @@ pub struct Quoted {
     pub is_later_fragment: bool,
 }
 
-/// Finds the packet that the ICMP or ICMPv6 error in `l3` is about. None if the message is no error, or quotes less than an IP header of
-/// its own family and eight bytes (RFC 792's minimum, which holds the ports).
+/// Finds the packet that the ICMP or ICMPv6 error in `l3` is about. None if the message is no error, or quotes less
+/// than an IP header of its own family and eight bytes (RFC 792's minimum, which holds the ports).
 pub fn quoted(l3: &[u8], l4: usize) -> Option<Quoted> {
     let message = Icmp::of(l3.get(l4..)?)?;
     let at = l4 + Icmp::BYTES;
@@ -72,8 +72,8 @@ pub struct Translation<'a> {
     pub quoted_destination: Option<Endpoint<'a>>,
 }
 
-/// Translates the ICMP or ICMPv6 error in `l3`, whose message begins at `l4`. False, and nothing changed, if it is no error that
-/// quotes a packet with ports, or if an address is not of its family.
+/// Translates the ICMP or ICMPv6 error in `l3`, whose message begins at `l4`. False, and nothing changed, if it is no
+/// error that quotes a packet with ports, or if an address is not of its family.
 pub fn translate(l3: &mut [u8], l4: usize, translation: &Translation<'_>) -> bool {
     let Some(quoted) = quoted(l3, l4) else { return false };
     let has_ports = matches!(quoted.protocol, protocol::TCP | protocol::UDP | protocol::SCTP);

@@ -1,0 +1,344 @@
+//! The control thread's work, without its thread: it owns services, neighbours and snapshots, hears the workers and tells
+//! them. No socket, no device and no clock here, so the lab runs it as it is.
+
+use super::listing::Listings;
+use super::settings;
+use crate::local_ports::Failure;
+use crate::neigh::{Interface, Limits, Neighbors, NextHops, NoPort, StaticRoute};
+use crate::pipeline::shard::TrafficTable;
+use crate::pipeline::{Now, Shard, shard::Shared};
+use crate::services::book::{Book, Refused, ServerSpec, ServiceSpec};
+use crate::services::live::TrafficCounts;
+use crate::services::{LiveTable, ServerId, ServiceKey, Services};
+use crate::snapshot::{Publisher, Snapshots};
+use crate::stats::{Counts, Published};
+use crate::worker::rings::{ControlRings, Order, Report, SmallFrame, WorkerRings, rings};
+use config::Config;
+use conntrack::{Seed, Table, Templates};
+use hashbrown::HashMap;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+/// Messages of one worker that one turn hears.
+const MESSAGES_PER_TURN: usize = 256;
+/// Persistence templates per lock whose time may have come that one turn looks at.
+const TEMPLATES_PER_TURN: usize = 64;
+/// Milliseconds between two looks for what may be forgotten.
+const FORGET_MS: u64 = 1_000;
+
+/// Everything a worker needs but its ports.
+pub struct WorkerParts {
+    /// Its conns and counters.
+    pub shard: Shard,
+    /// Its ends of the rings.
+    pub rings: WorkerRings,
+    /// Where it finds snapshots.
+    pub snapshots: Snapshots,
+    /// Where it leaves its counters.
+    pub published: Arc<Published>,
+}
+
+/// What control keeps of a worker.
+pub(super) struct WorkerLink {
+    pub lcore: u32,
+    pub rings: ControlRings,
+    pub published: Arc<Published>,
+    pub traffic: Arc<TrafficTable>,
+}
+
+/// Why a director cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// No memory for a conn table.
+    #[error("director.conns_max: {conns_max} conns take {megabytes} MB, which the system does not give: {source}; lower conns_max")]
+    Table {
+        /// Conns asked for.
+        conns_max: u32,
+        /// What they take.
+        megabytes: usize,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// An address that is on no port.
+    #[error(transparent)]
+    NoPort(#[from] NoPort),
+    /// A service that cannot be made.
+    #[error("service {0:?}: {1}")]
+    Service(ServiceKey, Refused),
+}
+
+/// The control side of a director.
+pub struct Control {
+    pub(super) config: Config,
+    pub(super) shared: Arc<Shared>,
+    pub(super) book: Book,
+    pub(super) neighbors: Neighbors,
+    pub(super) workers: Vec<WorkerLink>,
+    pub(super) listings: Listings,
+    pub(super) now: Now,
+    pub(super) started_ms: u64,
+    /// Traffic of a real server's place before the server had it: the place's former owners'.
+    pub(super) traffic_before: HashMap<ServerId, TrafficCounts>,
+    /// Times that local ports ran out, by local address and real server.
+    pub(super) local_port_failures: HashMap<(IpAddr, ServerId), u64>,
+    services: Publisher<Services>,
+    next_hops: Publisher<NextHops>,
+    forget_ms: u64,
+}
+
+impl Control {
+    /// The control side of what `config` says, and the parts of its workers. Port i has the MAC `macs[i]`. `seed` is random,
+    /// or not, if a run is to be repeated.
+    pub fn new(
+        config: Config,
+        macs: &[[u8; 6]],
+        seed: u64,
+        now: Now,
+    ) -> Result<(Control, Vec<WorkerParts>), StartError> {
+        let shared = Arc::new(Shared {
+            live: LiveTable::default(),
+            templates: Templates::new(config.director.templates_max as usize, Seed::from_u64(seed), now.tick),
+        });
+        let mut neighbors = neighbors(&config, macs, now)?;
+        let mut book = Book::new(shared.clone());
+        book.set_policy(settings::policy(&config));
+        book.set_marks(config.marks.iter().map(settings::mark_rule).collect());
+        let first_services = book.snapshot().unwrap_or_default();
+        let Some(first_next_hops) = neighbors.snapshot() else { unreachable!("the first call always has one") };
+        let mut control = Control {
+            services: Publisher::new(first_services),
+            next_hops: Publisher::new(first_next_hops),
+            workers: Vec::new(),
+            listings: Listings::default(),
+            now,
+            started_ms: now.ms,
+            traffic_before: HashMap::new(),
+            local_port_failures: HashMap::new(),
+            forget_ms: now.ms,
+            shared,
+            book,
+            neighbors,
+            config,
+        };
+        control.add_services()?;
+        let lcores = control.config.director.workers.clone();
+        let parts = lcores.iter().map(|lcore| control.add_worker(*lcore, seed)).collect::<Result<_, _>>()?;
+        Ok((control, parts))
+    }
+
+    /// One pass of the control thread.
+    pub fn turn(&mut self, now: Now) {
+        self.now = now;
+        for worker in 0..self.workers.len() {
+            self.hear(worker);
+        }
+        self.neighbors.turn(now.ms);
+        for (port, frame) in self.neighbors.take_frames() {
+            self.send(port, &frame);
+        }
+        self.shared.templates.expire(now.tick, TEMPLATES_PER_TURN);
+        if now.ms >= self.forget_ms {
+            self.forget_ms = now.ms + FORGET_MS;
+            self.forget();
+        }
+        self.publish();
+    }
+
+    /// Makes a service.
+    pub fn add_service(&mut self, key: ServiceKey, spec: ServiceSpec) -> Result<(), Refused> {
+        self.book.add_service(key, spec)?;
+        self.addresses_changed();
+        Ok(())
+    }
+
+    /// Changes a service; its servers and conns stay.
+    pub fn edit_service(&mut self, key: ServiceKey, spec: ServiceSpec) -> Result<(), Refused> {
+        self.book.edit_service(key, spec)
+    }
+
+    /// Removes a service.
+    pub fn delete_service(&mut self, key: ServiceKey) -> Result<(), Refused> {
+        self.book.delete_service(key, self.now.ms)?;
+        self.addresses_changed();
+        Ok(())
+    }
+
+    /// Adds a real server to a service.
+    pub fn add_server(&mut self, key: ServiceKey, address: SocketAddr, spec: ServerSpec) -> Result<(), Refused> {
+        let next_hop = self.neighbors.next_hop_of(address.ip());
+        self.book.add_server(key, address, ServerSpec { next_hop, ..spec })?;
+        self.servers_changed();
+        Ok(())
+    }
+
+    /// Changes a real server; its conns stay.
+    pub fn edit_server(&mut self, key: ServiceKey, address: SocketAddr, spec: ServerSpec) -> Result<(), Refused> {
+        let next_hop = self.neighbors.next_hop_of(address.ip());
+        self.book.edit_server(key, address, ServerSpec { next_hop, ..spec })
+    }
+
+    /// Removes a real server from a service.
+    pub fn delete_server(&mut self, key: ServiceKey, address: SocketAddr) -> Result<(), Refused> {
+        self.book.delete_server(key, address, self.now.ms)?;
+        self.servers_changed();
+        Ok(())
+    }
+
+    /// Gives the workers what changed. (A turn does that, too.)
+    pub fn publish(&mut self) {
+        if let Some(next_hops) = self.neighbors.snapshot() {
+            self.next_hops.publish(next_hops);
+        }
+        if let Some(services) = self.book.snapshot() {
+            self.services.publish(services);
+        }
+        self.next_hops.reclaim();
+        self.services.reclaim();
+    }
+
+    /// The services and their real servers.
+    pub fn book(&self) -> &Book {
+        &self.book
+    }
+
+    /// What workers share.
+    pub fn shared(&self) -> &Shared {
+        &self.shared
+    }
+
+    /// The counters of a worker.
+    pub fn counts(&self, worker: usize) -> Counts {
+        self.workers[worker].published.read()
+    }
+
+    fn add_services(&mut self) -> Result<(), StartError> {
+        for service in self.config.services.clone() {
+            let key = settings::service_key(&service.matching);
+            let refused = |error| StartError::Service(key, error);
+            self.book.add_service(key, settings::service_spec(&self.config, &service)).map_err(refused)?;
+            for server in &service.servers {
+                let next_hop = self.neighbors.next_hop_of(server.address.ip());
+                let spec = ServerSpec { next_hop, ..settings::server_spec(server) };
+                self.book.add_server(key, server.address, spec).map_err(refused)?;
+            }
+        }
+        self.addresses_changed();
+        self.servers_changed();
+        self.publish();
+        Ok(())
+    }
+
+    fn add_worker(&mut self, lcore: u32, seed: u64) -> Result<WorkerParts, StartError> {
+        let conns_max = self.config.director.conns_max;
+        let table = Table::new(conns_max as usize, Seed::from_u64(seed), self.now.tick).map_err(|source| {
+            StartError::Table { conns_max, megabytes: Table::memory_bytes(conns_max as usize) >> 20, source }
+        })?;
+        let traffic: Arc<TrafficTable> =
+            Arc::new((0..self.shared.live.servers_max()).map(|_| Default::default()).collect());
+        let (worker_rings, control_rings) = rings();
+        let published = Arc::new(Published::default());
+        let worker_seed = seed.wrapping_add(u64::from(lcore));
+        let (services, next_hops) = (self.services.current(), self.next_hops.current());
+        let shard = Shard::new(table, self.shared.clone(), services, next_hops, traffic.clone(), worker_seed);
+        self.workers.push(WorkerLink { lcore, rings: control_rings, published: published.clone(), traffic });
+        let snapshots = Snapshots::of(&self.services, &self.next_hops);
+        Ok(WorkerParts { shard, rings: worker_rings, snapshots, published })
+    }
+
+    /// What a worker has to say.
+    fn hear(&mut self, worker: usize) {
+        let now_ms = self.now.ms;
+        for _ in 0..MESSAGES_PER_TURN {
+            let Ok(message) = self.workers[worker].rings.neighbors.pop() else { break };
+            self.neighbors.frame(message.port, &message.frame, now_ms);
+        }
+        for _ in 0..MESSAGES_PER_TURN {
+            let Ok(report) = self.workers[worker].rings.reports.pop() else { break };
+            match report {
+                Report::Wanted { port, address } => self.neighbors.wanted(port, address, now_ms),
+                Report::LocalPorts(failure) => self.local_ports_failed(failure),
+                Report::Listed(listing) => self.listings.put(listing),
+            }
+        }
+    }
+
+    fn local_ports_failed(&mut self, Failure { local, server, count }: Failure) {
+        let total = self.local_port_failures.entry((local, server)).or_insert_with(|| {
+            log::warn!(
+                "no free local port at {local} towards real server {}: new conns to it are dropped until some end; \
+                 add to fullnat.local_addresses",
+                self.book.address_of(server).map_or_else(|| "(removed)".into(), |address| address.to_string())
+            );
+            0
+        });
+        *total += count;
+    }
+
+    /// Has a worker transmit a frame. A full ring: the frame is lost, as on a wire; neighbours are asked again.
+    fn send(&mut self, port: u16, frame: &[u8]) {
+        let mut copy = SmallFrame::new();
+        if copy.try_extend_from_slice(frame).is_ok()
+            && let Some(worker) = self.workers.first_mut()
+        {
+            drop(worker.rings.orders.push(Order::Send { port, frame: copy }));
+        }
+    }
+
+    fn forget(&mut self) {
+        self.book.empty_trash(&self.shared.templates, self.now);
+        for id in self.book.take_freed() {
+            let before = self.traffic_of_place(id);
+            self.traffic_before.insert(id, before);
+        }
+    }
+
+    /// What all workers counted for a real server's place, whoever had it.
+    pub(super) fn traffic_of_place(&self, id: ServerId) -> TrafficCounts {
+        let mut sum = TrafficCounts::default();
+        for worker in &self.workers {
+            sum += worker.traffic[id.0 as usize].counts();
+        }
+        sum
+    }
+
+    fn addresses_changed(&mut self) {
+        let vips: Vec<_> = self.book.vips().collect();
+        self.neighbors.set_local(vips, self.config.fullnat.local_addresses.iter().copied());
+    }
+
+    fn servers_changed(&mut self) {
+        let servers: Vec<_> =
+            self.book.list().flat_map(|(_, servers)| servers.iter().map(|listed| listed.server.address)).collect();
+        self.neighbors.servers(servers);
+    }
+}
+
+fn neighbors(config: &Config, macs: &[[u8; 6]], now: Now) -> Result<Neighbors, NoPort> {
+    let interface = |(port, (said, mac)): (usize, (&config::Port, &[u8; 6]))| Interface {
+        port: port as u16,
+        name: said.name.clone(),
+        mac: *mac,
+        mtu: said.mtu,
+        addresses: said.addresses.clone(),
+    };
+    let interfaces = config.ports.iter().zip(macs).enumerate().map(interface).collect();
+    let routes = config.routes.iter().map(|route| (route.destination, route.via, route.port));
+    let gateways = config.ports.iter().enumerate().flat_map(|(port, said)| {
+        said.gateways().map(move |via| (everywhere(via), via, port))
+    });
+    let routes: Vec<_> = routes
+        .chain(gateways)
+        .map(|(to, gateway, port)| StaticRoute { to, gateway, port: Some(port as u16) })
+        .collect();
+    let statics: Vec<_> = config.neighbors.iter().map(|neighbor| (neighbor.address, neighbor.mac.0)).collect();
+    let limits = Limits { neighbors_max: config.director.neighbors_max as usize, router: config.director.forward };
+    Neighbors::new(interfaces, &routes, &statics, limits, now.ms)
+}
+
+/// The default route's destination, of the family of its gateway.
+fn everywhere(gateway: IpAddr) -> ipnet::IpNet {
+    match gateway {
+        IpAddr::V4(_) => ipnet::Ipv4Net::default().into(),
+        IpAddr::V6(_) => ipnet::Ipv6Net::default().into(),
+    }
+}

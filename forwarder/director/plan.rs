@@ -1,0 +1,135 @@
+//! What is decided at start, for `uvs check` and the first lines of `uvs run`: memory, conns, workers, ports, steering. And
+//! what only the machine can refuse: more conns than it has memory for, a core or a PCI device that it has not.
+
+use config::{Config, Device, HugePages};
+use conntrack::Table;
+use std::fmt::Write;
+use std::path::Path;
+
+const MB: usize = 1 << 20;
+
+/// The plan as text, without touching a device.
+pub fn text(config: &Config) -> String {
+    let director = &config.director;
+    let table = Table::memory_bytes(director.conns_max as usize);
+    let mut plan = String::new();
+    let mut line = |name: &str, what: String| {
+        // Writing to a String cannot fail.
+        let _ = writeln!(plan, "{name:<10}{what}");
+    };
+    let lcores: Vec<_> = director.workers.iter().map(u32::to_string).collect();
+    let idle = match director.idle {
+        config::Idle::Adaptive => format!("sleep when idle, {} µs at most", crate::worker::idle::SLEEP_MAX.as_micros()),
+        config::Idle::Busy => "poll without ever sleeping".into(),
+    };
+    line("workers", format!("{} on lcore {}; {idle}", lcores.len(), lcores.join(", ")));
+    line(
+        "conns",
+        format!(
+            "{} per worker, {} MB ({} bytes per conn, index and timers included)",
+            director.conns_max,
+            table.div_ceil(MB),
+            table / director.conns_max as usize
+        ),
+    );
+    let pages = match config.eal.huge_pages {
+        HugePages::Auto => "huge pages if there are any",
+        HugePages::Require => "huge pages only",
+        HugePages::Off => "without huge pages",
+    };
+    line("frames", format!("{} MB for frames and device rings, {pages}", config.eal.memory_mb));
+    for port in &config.ports {
+        let addresses: Vec<_> = port.addresses.iter().map(ToString::to_string).collect();
+        line("port", format!("{}: {}, mtu {}, {}", port.name, port.device, port.mtu, addresses.join(" ")));
+        for gateway in port.gateways() {
+            line("", format!("default route via {gateway}"));
+        }
+    }
+    line("steering", "one worker owns every flow: whatever queue a frame comes by, it is at its owner".into());
+    let servers: usize = config.services.iter().map(|service| service.servers.len()).sum();
+    line("services", format!("{} with {servers} real servers", config.services.len()));
+    if !config.fullnat.local_addresses.is_empty() {
+        let locals = config.fullnat.local_addresses.len();
+        line("fullnat", format!("{locals} local addresses, each with 64512 conns towards each real server's port"));
+    }
+    plan
+}
+
+/// What this machine cannot do of what the file asks for; each line says where, what was found, what would be right.
+pub fn refusals(config: &Config) -> Vec<String> {
+    let mut refusals = Vec::new();
+    if let Some(available) = available_bytes() {
+        refusals.extend(memory_refusal(config, available));
+    }
+    let cores: Vec<u32> = core_affinity::get_core_ids().into_iter().flatten().map(|core| core.id as u32).collect();
+    for lcore in config.director.workers.iter().filter(|lcore| !cores.contains(lcore)) {
+        refusals.push(format!("director.workers: found {lcore}; this machine has the cores {cores:?}"));
+    }
+    refusals.extend(config.ports.iter().filter_map(missing_device));
+    refusals
+}
+
+fn memory_refusal(config: &Config, available: usize) -> Option<String> {
+    let workers = config.director.workers.len();
+    let conns_max = config.director.conns_max as usize;
+    let frames = config.eal.memory_mb as usize * MB;
+    let needed = Table::memory_bytes(conns_max) * workers;
+    (needed + frames > available).then(|| {
+        let per_conn = (needed / workers / conns_max).max(1);
+        format!(
+            "director.conns_max: found {conns_max}, which takes {} MB beside the {} MB of eal.memory_mb; this machine has {} MB \
+             available, enough for {} conns per worker",
+            needed / MB,
+            config.eal.memory_mb,
+            available / MB,
+            available.saturating_sub(frames) / per_conn / workers,
+        )
+    })
+}
+
+/// Memory that can be had, unused huge pages included.
+fn available_bytes() -> Option<usize> {
+    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let value = |name: &str| -> Option<usize> {
+        let line = text.lines().find(|line| line.starts_with(name))?;
+        line.split_whitespace().nth(1)?.parse().ok()
+    };
+    let huge = value("HugePages_Free:").unwrap_or(0) * value("Hugepagesize:").unwrap_or(0);
+    Some((value("MemAvailable:")? + huge) * 1024)
+}
+
+fn missing_device(port: &config::Port) -> Option<String> {
+    let Device::Pci(address) = &port.device else { return None };
+    let bound = Path::new("/sys/bus/pci/devices").join(address);
+    (!bound.exists()).then(|| {
+        format!("port {}: device: found {address:?}, which is no PCI device of this machine; `lspci -D` lists them", port.name)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(conns_max: u32) -> Config {
+        let text = format!(
+            "[director]\nconns_max = {conns_max}\n[[port]]\nname = \"wan\"\ndevice = \"net_null0\"\naddresses = [\"192.0.2.1/24\"]\n"
+        );
+        config::parse(&text, "test.toml").unwrap()
+    }
+
+    #[test]
+    fn conns_that_do_not_fit_are_refused_with_the_number_that_does() {
+        let refusal = memory_refusal(&config(100_000_000), 8 << 30).unwrap();
+        assert!(refusal.starts_with("director.conns_max: found 100000000, which takes "), "{refusal}");
+        let fits: u32 = refusal.split("enough for ").nth(1).unwrap().split(' ').next().unwrap().parse().unwrap();
+        assert_eq!(memory_refusal(&config(fits), 8 << 30), None, "what it says fits, fits");
+        assert!(memory_refusal(&config(fits + fits / 50), 8 << 30).is_some(), "and not much more does");
+    }
+
+    #[test]
+    fn the_plan_says_what_a_conn_costs() {
+        let plan = text(&config(1_000_000));
+        let bytes: usize = plan.split('(').nth(1).unwrap().split(' ').next().unwrap().parse().unwrap();
+        assert!((128..=160).contains(&bytes), "{plan}");
+    }
+}

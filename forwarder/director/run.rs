@@ -1,0 +1,193 @@
+//! `uvs run`: DPDK, ports and lcores around the control side, from start to a clean stop.
+
+use super::show::Answering;
+use super::{Control, WorkerParts, plan};
+use crate::dpdk::{Device, DeviceAddress, DpdkPort, Eal, EalLog, EalPlan, HugePages, Link, Pool, lcore};
+use crate::pipeline::Now;
+use crate::port::fault::{Fault, FaultPort, TEST_VARIABLE};
+use crate::worker::held::HELD_MAX;
+use crate::worker::idle::IdleWait;
+use crate::worker::limit::ANSWERS_PER_S;
+use crate::worker::{Worker, WorkerPort};
+use config::{Config, Idle};
+use control::{Admin, show};
+use signal_hook::consts::{SIGINT, SIGTERM};
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+/// How long the control thread sleeps between two turns. It answers ARP, so this is part of a client's first round trip.
+const CONTROL_SLEEP: Duration = Duration::from_millis(1);
+
+/// Why a director did not start, or did not stop cleanly: one line for the operator.
+pub type Failure = Box<dyn std::error::Error>;
+
+/// Runs a director in the foreground until SIGINT or SIGTERM.
+pub fn run(config: Config) -> Result<(), Failure> {
+    let fault = std::env::var(TEST_VARIABLE).ok().map(|text| text.parse::<Fault>()).transpose()?;
+    if let Some(refusal) = plan::refusals(&config).into_iter().next() {
+        return Err(refusal.into());
+    }
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM] {
+        signal_hook::flag::register(signal, stop.clone())?;
+    }
+    let mut admin = Admin::bind(&config.director.run_dir)?;
+    let mut eal = Eal::start(&eal_plan(&config)?)?;
+    let (devices, pool) = open_devices(&mut eal, &config)?;
+    let start = Instant::now();
+    let clock = Clock(start);
+    let macs: Vec<_> = devices.iter().map(|device| device.info().mac).collect();
+    let seed = RandomState::new().build_hasher().finish();
+    let (mut control, parts) = Control::new(config.clone(), &macs, seed, clock.now())?;
+    say_plan(&config, &eal, &devices, &pool);
+    let mut devices = devices;
+    let launched = start_workers(&eal, &config, &mut devices, parts, fault, clock, &stop)?;
+    log::info!("running; admin socket {}", admin.path().display());
+
+    let ports = || show_ports(&config, &devices);
+    while !stop.load(Ordering::Relaxed) {
+        let now = clock.now();
+        control.turn(now);
+        let busy = admin.turn(&mut Answering { control: &mut control, ports: &ports }, now.ms);
+        if !busy {
+            std::thread::sleep(CONTROL_SLEEP);
+        }
+    }
+
+    log::info!("stopping");
+    drop(admin);
+    launched.into_iter().for_each(lcore::Launched::join);
+    for device in &mut devices {
+        device.stop()?;
+    }
+    drop((devices, pool));
+    eal.cleanup()?;
+    log::info!("stopped");
+    Ok(())
+}
+
+#[derive(Clone, Copy)]
+struct Clock(Instant);
+
+impl Clock {
+    fn now(self) -> Now {
+        Now::from_ms(self.0.elapsed().as_millis() as u64)
+    }
+}
+
+fn eal_plan(config: &Config) -> Result<EalPlan, Failure> {
+    let devices = config.ports.iter().map(|port| port.device.to_string().parse::<DeviceAddress>());
+    Ok(EalPlan {
+        workers: config.director.workers.clone(),
+        huge_pages: match config.eal.huge_pages {
+            config::HugePages::Auto => HugePages::Auto,
+            config::HugePages::Require => HugePages::Require,
+            config::HugePages::Off => HugePages::Off,
+        },
+        memory_mb: config.eal.memory_mb,
+        file_prefix: format!("uvs{}", std::process::id()),
+        devices: devices.collect::<Result<_, _>>()?,
+        telemetry: false,
+        log: EalLog::Errors,
+        args: config.eal.args.clone(),
+    })
+}
+
+fn open_devices(eal: &mut Eal, config: &Config) -> Result<(Vec<Device>, Pool), Failure> {
+    let workers = config.director.workers.len();
+    let open = |port: &config::Port| -> Result<Device, Failure> {
+        Ok(Device::open(eal, &port.name, &port.device.to_string().parse()?)?)
+    };
+    let mut devices = config.ports.iter().map(open).collect::<Result<Vec<_>, _>>()?;
+    let queues: Vec<_> = devices.iter().map(|device| device.queues(workers)).collect();
+    let mtu_max = config.ports.iter().map(|port| port.mtu).max().unwrap_or_default();
+    let pool = Pool::create(eal, &queues, workers, (workers * HELD_MAX) as u32, mtu_max)?;
+    for ((device, queues), port) in devices.iter_mut().zip(queues).zip(&config.ports) {
+        device.configure(queues, port.mtu, &pool)?;
+    }
+    Ok((devices, pool))
+}
+
+fn say_plan(config: &Config, eal: &Eal, devices: &[Device], pool: &Pool) {
+    plan::text(config).lines().for_each(|line| log::info!("{line}"));
+    log::info!("memory    {}; {} frames", eal.memory(), pool.frames());
+    for info in devices.iter().map(Device::info) {
+        let queues = info.queues.map_or((0, 0), |queues| (queues.rx, queues.tx));
+        let mac = crate::wire::Mac(info.mac);
+        log::info!("port      {}: driver {}, MAC {mac}, {} rx and {} tx queues", info.name, info.driver, queues.0, queues.1);
+        if let Some(warning) = info.warning() {
+            log::warn!("port {}: {warning}", info.name);
+        }
+    }
+}
+
+fn start_workers(
+    eal: &Eal,
+    config: &Config,
+    devices: &mut [Device],
+    parts: Vec<WorkerParts>,
+    fault: Option<Fault>,
+    clock: Clock,
+    stop: &Arc<AtomicBool>,
+) -> Result<Vec<lcore::Launched>, Failure> {
+    let workers = parts.len();
+    let mut ports: Vec<Vec<WorkerPort<FaultPort<DpdkPort>>>> = (0..workers).map(|_| Vec::new()).collect();
+    for device in devices {
+        let mac = device.info().mac;
+        for (worker, view) in device.start(workers)?.into_iter().enumerate() {
+            ports[worker].push(WorkerPort { device: FaultPort::new(view, fault), mac });
+        }
+    }
+    let launch = |((parts, ports), lcore): ((WorkerParts, _), &u32)| {
+        let worker = Worker::new(parts, ports, ANSWERS_PER_S);
+        let (idle, stop) = (config.director.idle, stop.clone());
+        lcore::launch(eal, *lcore, move || work(worker, idle, clock, &stop))
+    };
+    let launched = parts.into_iter().zip(ports).zip(&config.director.workers).map(launch);
+    Ok(launched.collect::<Result<_, _>>()?)
+}
+
+/// A worker's life.
+fn work(mut worker: Worker<FaultPort<DpdkPort>>, idle: Idle, clock: Clock, stop: &AtomicBool) {
+    let mut wait = IdleWait::new(idle);
+    while !stop.load(Ordering::Relaxed) {
+        let busy = worker.turn(clock.now());
+        if let Some(time) = wait.after(busy) {
+            worker.slept();
+            std::thread::sleep(time);
+        }
+    }
+    worker.stop();
+}
+
+fn show_ports(config: &Config, devices: &[Device]) -> show::Ports {
+    let port = |(device, said): (&Device, &config::Port)| {
+        let (info, stats) = (device.info(), device.stats());
+        let queues = info.queues;
+        show::Port {
+            name: info.name.into(),
+            device: info.device.into(),
+            driver: info.driver.into(),
+            mac: crate::wire::Mac(info.mac).to_string().into(),
+            mtu: info.mtu,
+            link: info.link != Link::Down,
+            speed_mbps: match info.link {
+                Link::Up { speed_mbps } => speed_mbps,
+                Link::Down | Link::Unknown => None,
+            },
+            rx_queues: queues.map_or(0, |queues| queues.rx),
+            tx_queues: queues.map_or(0, |queues| queues.tx),
+            rss: queues.filter(|queues| queues.rss && queues.rx > 1).map(|_| "4-tuple".into()),
+            rx_packets: stats.rx_frames,
+            tx_packets: stats.tx_frames,
+            rx_missed: stats.rx_missed,
+            rx_errors: stats.rx_errors,
+            rx_no_buffer: stats.rx_no_buffer,
+            tx_errors: stats.tx_errors,
+            addresses: said.addresses.iter().map(|address| address.to_string().into()).collect(),
+        }
+    };
+    show::Ports { ports: devices.iter().zip(&config.ports).map(port).collect() }
+}

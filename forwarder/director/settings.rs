@@ -1,0 +1,132 @@
+//! From what the operator says to what the services are told. The two are apart: `config` knows no packets, and the
+//! schedulers and the conn table know no file.
+
+use crate::services::book::{ServerSpec, ServiceSpec};
+use crate::services::{MarkRule, Persistence, Policy, ServiceKey};
+use config::{Config, Family, Matching};
+use conntrack::Method;
+use conntrack::states::Timeouts;
+use conntrack::states::tcp::State;
+use sched::{Flags, Kind, Settings, TableSize, Thresholds};
+
+/// What every conn follows.
+pub fn policy(config: &Config) -> Policy {
+    let ipvs = &config.ipvs;
+    let (local_v4, local_v6) = config.fullnat.local_addresses.iter().partition(|address| address.is_ipv4());
+    Policy {
+        conn_reuse_mode: u8::from(ipvs.conn_reuse_mode),
+        expire_nodest_conn: ipvs.expire_nodest_conn,
+        expire_quiescent_template: ipvs.expire_quiescent_template,
+        pmtu_disc: ipvs.pmtu_disc,
+        sloppy_tcp: ipvs.sloppy_tcp,
+        secure_tcp: false,
+        timeouts: timeouts(&config.timeouts),
+        local_v4,
+        local_v6,
+    }
+}
+
+fn timeouts(said: &config::Timeouts) -> Timeouts {
+    let mut timeouts = Timeouts::default();
+    for (state, seconds) in [
+        (State::Established, said.tcp),
+        (State::FinWait, said.tcp_fin),
+        (State::SynSent, said.tcp_syn_sent),
+        (State::SynRecv, said.tcp_syn_recv),
+        (State::TimeWait, said.tcp_time_wait),
+        (State::Close, said.tcp_close),
+        (State::CloseWait, said.tcp_close_wait),
+        (State::LastAck, said.tcp_last_ack),
+        (State::Listen, said.tcp_listen),
+        (State::SynAck, said.tcp_synack),
+    ] {
+        timeouts.tcp[state as usize] = seconds.unwrap_or(timeouts.tcp[state as usize]);
+    }
+    timeouts.udp = said.udp.unwrap_or(timeouts.udp);
+    timeouts
+}
+
+/// What tells the service from others.
+pub fn service_key(matching: &Matching) -> ServiceKey {
+    match *matching {
+        Matching::Endpoint { protocol, address } => {
+            ServiceKey::Endpoint { protocol: protocol_number(protocol), vip: address.ip(), port: address.port() }
+        }
+        Matching::Mark { mark, family } => ServiceKey::Mark { mark, v6: family == Family::V6 },
+    }
+}
+
+/// What the service is told.
+pub fn service_spec(config: &Config, service: &config::Service) -> ServiceSpec {
+    let flags = service.flags;
+    let seconds = |seconds: u32| u64::from(seconds) * 1000;
+    ServiceSpec {
+        scheduler: scheduler(service.scheduler),
+        settings: Settings {
+            flags: Flags {
+                port: flags.sh_port || flags.mh_port,
+                fallback: flags.sh_fallback || flags.mh_fallback,
+            },
+            // config took only sizes that the table can have.
+            mh_table: TableSize::try_from(service.mh_table).unwrap_or_default(),
+            lblc_expiration_ms: seconds(config.ipvs.lblc_expiration),
+            lblcr_expiration_ms: seconds(config.ipvs.lblcr_expiration),
+        },
+        persistence: service
+            .persistent
+            .as_ref()
+            .map(|persistent| Persistence { timeout_s: persistent.timeout_s, prefix_bits: persistent.netmask }),
+        one_packet: service.one_packet,
+    }
+}
+
+/// What a real server is told; its next hop is filled in by whoever knows neighbours.
+pub fn server_spec(server: &config::RealServer) -> ServerSpec {
+    ServerSpec {
+        method: match server.method {
+            config::Method::Nat => Method::Nat,
+            config::Method::Dr => Method::Dr,
+            config::Method::Tun(config::Tunnel::Ipip) => Method::Tun,
+            config::Method::FullNat => Method::FullNat,
+        },
+        weight: server.weight,
+        thresholds: Thresholds { upper: server.upper_threshold, lower: server.lower_threshold },
+        next_hop: None,
+    }
+}
+
+/// A mark rule.
+pub fn mark_rule(mark: &config::Mark) -> MarkRule {
+    MarkRule {
+        source: mark.source,
+        destination: mark.destination,
+        protocol: mark.protocol.map(protocol_number),
+        source_ports: mark.source_ports.clone().unwrap_or(0..=u16::MAX),
+        destination_ports: mark.destination_ports.clone().unwrap_or(0..=u16::MAX),
+        mark: mark.mark,
+    }
+}
+
+fn protocol_number(protocol: config::Protocol) -> u8 {
+    match protocol {
+        config::Protocol::Tcp => crate::wire::protocol::TCP,
+        config::Protocol::Udp => crate::wire::protocol::UDP,
+    }
+}
+
+/// Both crates have the kernel's names; neither knows the other.
+fn scheduler(scheduler: config::Scheduler) -> Kind {
+    scheduler.name().parse().expect("config and sched know the same schedulers")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn config_and_sched_know_the_same_schedulers() {
+        let said: Vec<_> = config::Scheduler::ALL.iter().map(|kind| scheduler(*kind).to_string()).collect();
+        let known: Vec<_> = Kind::ALL.iter().map(Kind::to_string).collect();
+        assert!(said.iter().all(|name| known.contains(name)) && said.len() == known.len(), "{said:?} {known:?}");
+    }
+}

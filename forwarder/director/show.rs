@@ -1,0 +1,257 @@
+//! What the director says about itself: the answers to `uvs show`.
+
+use super::Control;
+use super::listing::{cursor, place};
+use crate::neigh;
+use crate::pipeline::Reason;
+use crate::services::book::Listed;
+use crate::services::live::TrafficCounts;
+use crate::services::{ServerId, Service, ServiceKey};
+use crate::wire::protocol;
+use crate::worker::rings::{Listing, Order};
+use control::show::{self, Name};
+use control::{ConnChunk, Cursor};
+use conntrack::{Method, Tick, states};
+use hashbrown::HashMap;
+use std::net::{IpAddr, SocketAddr};
+
+/// A director that answers: its control side, and what its devices say.
+pub struct Answering<'a> {
+    /// The control side.
+    pub control: &'a mut Control,
+    /// What the devices count and are.
+    pub ports: &'a dyn Fn() -> show::Ports,
+}
+
+impl control::Director for Answering<'_> {
+    fn version(&self) -> show::Version {
+        show::Version {
+            version: env!("UVS_VERSION").into(),
+            pid: std::process::id(),
+            uptime_s: (self.control.now.ms - self.control.started_ms) / 1000,
+        }
+    }
+
+    fn services(&self) -> show::Services {
+        let persistent = self.control.templates_by_server();
+        let services = self.control.book.list().map(|(service, servers)| self.control.service(service, servers, &persistent));
+        show::Services { services: services.collect() }
+    }
+
+    fn ports(&self) -> show::Ports {
+        (self.ports)()
+    }
+
+    fn workers(&self) -> show::Workers {
+        let conns_max = u64::from(self.control.config.director.conns_max);
+        let worker = |(i, link): (usize, &super::control::WorkerLink)| {
+            let counts = self.control.counts(i);
+            show::Worker {
+                lcore: link.lcore,
+                received: counts.received,
+                handed_in: counts.handed_in,
+                created: counts.created,
+                sent: counts.sent,
+                passed: counts.passed,
+                handed_out: counts.handed_out,
+                consumed: counts.consumed,
+                dropped: counts.dropped_total(),
+                held: counts.held,
+                conns: counts.conns,
+                conns_max,
+                turns: counts.turns,
+                busy_turns: counts.busy_turns,
+                sleeps: counts.sleeps,
+            }
+        };
+        show::Workers { workers: self.control.workers.iter().enumerate().map(worker).collect() }
+    }
+
+    fn drops(&self) -> show::Drops {
+        let counts: Vec<_> = (0..self.control.workers.len()).map(|worker| self.control.counts(worker)).collect();
+        let drop_reason = |reason: &Reason| {
+            let per_worker: Vec<u64> = counts.iter().map(|counts| counts.dropped[*reason as usize]).collect();
+            let total = per_worker.iter().sum();
+            show::DropReason { reason: reason.name().into(), meaning: reason.meaning().into(), per_worker, total }
+        };
+        show::Drops {
+            lcores: self.control.workers.iter().map(|worker| worker.lcore).collect(),
+            drops: Reason::ALL.iter().map(drop_reason).collect(),
+            local_ports: self.control.local_ports(),
+        }
+    }
+
+    fn neighbors(&self) -> show::Neighbors {
+        show::Neighbors { neighbors: self.control.neighbors.list().into_iter().map(neighbor).collect() }
+    }
+
+    fn conns(&mut self, from: Cursor, _limit: usize) -> ConnChunk {
+        let (worker, asked_from) = place(from);
+        let control = &mut *self.control;
+        let Some(lcore) = control.workers.get(worker).map(|link| link.lcore) else { return ConnChunk::default() };
+        let Some(listing) = control.listings.take(from) else {
+            if control.listings.ask(from, control.now.ms) {
+                // A full ring: asked again when patience ends.
+                drop(control.workers[worker].rings.orders.push(Order::List(Listing::new(worker, asked_from))));
+            }
+            return ConnChunk { conns: Vec::new(), next: Some(from) };
+        };
+        let next = match listing.next {
+            Some(next) => Some(cursor(worker, next)),
+            None => (worker + 1 < control.workers.len()).then(|| cursor(worker + 1, 0)),
+        };
+        ConnChunk { conns: listing.conns.iter().map(|(conn, ticks)| self::conn(conn, *ticks, lcore)).collect(), next }
+    }
+}
+
+impl Control {
+    fn service(&self, service: &Service, servers: &[Listed], persistent: &HashMap<ServerId, u32>) -> show::Service {
+        let servers: Vec<_> = servers.iter().map(|listed| self.server(listed, persistent)).collect();
+        let (protocol, address, fwmark, fwmark_ipv6) = match service.key {
+            ServiceKey::Endpoint { protocol, vip, port } => {
+                (Some(protocol_name(protocol)), Some(SocketAddr::new(vip, port)), None, false)
+            }
+            ServiceKey::Mark { mark, v6 } => (None, None, Some(mark), v6),
+        };
+        let mut totals = show::Traffic::default();
+        for traffic in servers.iter().map(|server| server.traffic) {
+            totals.conns += traffic.conns;
+            totals.in_packets += traffic.in_packets;
+            totals.out_packets += traffic.out_packets;
+            totals.in_bytes += traffic.in_bytes;
+            totals.out_bytes += traffic.out_bytes;
+        }
+        show::Service {
+            protocol,
+            address,
+            fwmark,
+            fwmark_ipv6,
+            scheduler: service.scheduler.to_string().into(),
+            flags: flags(service),
+            persistent_s: service.persistence.map(|persistence| persistence.timeout_s),
+            netmask: service.persistence.and_then(|persistence| netmask(service.key, persistence.prefix_bits)),
+            one_packet: service.one_packet,
+            totals,
+            servers,
+        }
+    }
+
+    fn server(&self, listed: &Listed, persistent: &HashMap<ServerId, u32>) -> show::Server {
+        let server = listed.server;
+        let load = self.shared.live.load(server.id);
+        let mut traffic = self.traffic_of_place(server.id);
+        traffic -= self.traffic_before.get(&server.id).copied().unwrap_or_default();
+        show::Server {
+            address: listed.address(),
+            method: method(server.method),
+            weight: server.weight,
+            upper_threshold: listed.thresholds.upper,
+            lower_threshold: listed.thresholds.lower,
+            active: load.active,
+            inactive: load.total.saturating_sub(load.active),
+            persistent: persistent.get(&server.id).copied().unwrap_or(0),
+            overloaded: load.overloaded,
+            traffic: self::traffic(traffic),
+        }
+    }
+
+    fn templates_by_server(&self) -> HashMap<ServerId, u32> {
+        let mut counts = HashMap::new();
+        if !self.shared.templates.is_empty() {
+            self.shared.templates.visit(self.now.tick, |template| {
+                *counts.entry(ServerId(template.server)).or_insert(0) += 1;
+            });
+        }
+        counts
+    }
+
+    fn local_ports(&self) -> Vec<show::LocalPortsExhausted> {
+        let failure = |(&(local, server), &times): (&(IpAddr, ServerId), &u64)| show::LocalPortsExhausted {
+            local,
+            server: self.book.address_of(server),
+            times,
+        };
+        self.local_port_failures.iter().map(failure).collect()
+    }
+}
+
+fn conn(conn: &conntrack::Conn, ticks_left: u32, lcore: u32) -> show::Conn {
+    let endpoint = |(address, port)| SocketAddr::new(address, port);
+    show::Conn {
+        protocol: protocol_name(conn.protocol()),
+        client: endpoint(conn.client()),
+        vip: endpoint(conn.vip()),
+        server: endpoint(conn.real_server()),
+        local: (conn.method() == Method::FullNat).then(|| endpoint(conn.local())),
+        method: method(conn.method()),
+        state: states::name(conn.protocol(), conn.state).into(),
+        expires_s: ticks_left / Tick::PER_SECOND,
+        worker: lcore,
+    }
+}
+
+fn neighbor(neighbor: neigh::Neighbor) -> show::Neighbor {
+    show::Neighbor {
+        address: neighbor.address,
+        mac: neighbor.mac.map(|mac| mac.to_string().into()),
+        port: neighbor.port.into(),
+        state: match (neighbor.kind, neighbor.state) {
+            (neigh::Kind::Static, _) => "static",
+            (_, neigh::State::Waiting) => "waiting",
+            (_, neigh::State::Reachable) => "reachable",
+            (_, neigh::State::Stale) => "stale",
+            (_, neigh::State::Probing) => "probing",
+            (_, neigh::State::Failed) => "failed",
+        }
+        .into(),
+        age_s: neighbor.confirmed_ms_ago.map(|ago_ms| ago_ms / 1000),
+    }
+}
+
+fn traffic(counts: TrafficCounts) -> show::Traffic {
+    let TrafficCounts { conns, in_packets, in_bytes, out_packets, out_bytes } = counts;
+    show::Traffic { conns, in_packets, out_packets, in_bytes, out_bytes }
+}
+
+fn method(method: Method) -> show::Method {
+    match method {
+        Method::Nat => show::Method::Nat,
+        Method::Dr | Method::Bypass => show::Method::Dr,
+        Method::Tun => show::Method::Tun,
+        Method::FullNat => show::Method::FullNat,
+        Method::Local => show::Method::Local,
+    }
+}
+
+fn protocol_name(number: u8) -> show::Protocol {
+    match number {
+        protocol::TCP => show::Protocol::Tcp,
+        protocol::UDP => show::Protocol::Udp,
+        protocol::SCTP => show::Protocol::Sctp,
+        protocol::ICMP => show::Protocol::Icmp,
+        protocol::ICMPV6 => show::Protocol::Icmpv6,
+        _ => show::Protocol::Ip,
+    }
+}
+
+fn flags(service: &Service) -> Vec<Name> {
+    let flags = service.settings.flags;
+    [("port", flags.port), ("fallback", flags.fallback)]
+        .into_iter()
+        .filter(|(_, set)| *set)
+        .map(|(flag, _)| format!("{}-{flag}", service.scheduler).into())
+        .collect()
+}
+
+/// As ipvsadm prints it; none if each client is its own.
+fn netmask(key: ServiceKey, prefix_bits: u8) -> Option<Name> {
+    let v6 = match key {
+        ServiceKey::Endpoint { vip, .. } => vip.is_ipv6(),
+        ServiceKey::Mark { v6, .. } => v6,
+    };
+    match (v6, prefix_bits) {
+        (false, 32) | (true, 128) => None,
+        (true, bits) => Some(bits.to_string().into()),
+        (false, bits) => ipnet::Ipv4Net::new(std::net::Ipv4Addr::UNSPECIFIED, bits).ok().map(|net| net.netmask().to_string().into()),
+    }
+}

@@ -1,0 +1,115 @@
+//! The stock programs that make the traffic, and what their output must say.
+
+use std::fs;
+use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
+
+use serde_json::Value;
+use uvs::demo::Failure;
+use uvs::demo::namespace::Namespace;
+use uvs::demo::plan::Protocol;
+use uvs::demo::servers::{PAGE, Server, UPLOADS};
+
+/// A transfer of 20 MB takes well under a second; a stalled one is ended.
+const TRANSFER_SECONDS_MAX: &str = "30";
+/// Conns that wrk keeps open at once.
+const WRK_CONNS: &str = "300";
+/// How long wrk runs.
+const WRK_SECONDS: &str = "2";
+/// How long iperf3 runs, for each direction of each service.
+const IPERF_SECONDS: &str = "1";
+/// iperf3's UDP: far below what the devices carry, so that a loss is ours.
+const UDP_RATE: &str = "20M";
+/// Inner packet of 1428 bytes: fits every tunnel.
+const UDP_BYTES: &str = "1400";
+/// A machine that does other things may lose a datagram in a socket's buffer.
+const UDP_LOSS_PERCENT_MAX: f64 = 2.0;
+
+/// Each address must answer an echo request.
+pub fn ping(client: &Namespace, address: IpAddr) -> Result<(), Failure> {
+    client.run("ping", &["-n", "-c", "2", "-i", "0.2", "-W", "3", &address.to_string()]).map(drop)
+}
+
+/// SHA-256 of a file, by coreutils.
+pub fn sha256(file: &Path) -> Result<String, Failure> {
+    let failure = |why: String| Failure::new(format!("sha256sum {}: {why}", file.display()));
+    let output =
+        std::process::Command::new("sha256sum").arg(file).output().map_err(|error| failure(error.to_string()))?;
+    let digest = String::from_utf8_lossy(&output.stdout).split(' ').next().map(str::to_owned);
+    digest
+        .filter(|digest| digest.len() == 64)
+        .ok_or_else(|| failure(String::from_utf8_lossy(&output.stderr).into_owned()))
+}
+
+/// Fetches `/big` and compares its digest.
+pub fn download(client: &Namespace, vip: SocketAddr, to: &Path, digest: &str) -> Result<(), Failure> {
+    let file = to.display().to_string();
+    curl(client, &["-o", &file, &format!("http://{vip}/big")])?;
+    same_digest(&format!("download from {vip}"), to, digest)
+}
+
+/// Puts `file`, finds the server that got it, compares there.
+pub fn upload(
+    client: &Namespace,
+    vip: SocketAddr,
+    servers: &[Server],
+    file: &Path,
+    digest: &str,
+) -> Result<(), Failure> {
+    let name = "upload";
+    curl(client, &["-T", &file.display().to_string(), &format!("http://{vip}{UPLOADS}{name}")])?;
+    let stored = servers.iter().map(|server| server.upload(name)).find(|stored| stored.exists());
+    let stored = stored.ok_or_else(|| Failure::new(format!("upload to {vip}: no real server has the file")))?;
+    let result = same_digest(&format!("upload to {vip}"), &stored, digest);
+    fs::remove_file(&stored).map_err(|error| Failure::new(format!("{}: {error}", stored.display())))?;
+    result
+}
+
+fn curl(client: &Namespace, args: &[&str]) -> Result<(), Failure> {
+    let common =
+        ["-q", "--silent", "--show-error", "--fail", "--globoff", "--noproxy", "*", "--max-time", TRANSFER_SECONDS_MAX];
+    client.run("curl", &[&common, args].concat()).map(drop)
+}
+
+fn same_digest(what: &str, file: &Path, digest: &str) -> Result<(), Failure> {
+    let found = sha256(file)?;
+    if found == digest {
+        return Ok(());
+    }
+    let bytes = fs::metadata(file).map_or(0, |metadata| metadata.len());
+    Err(Failure::new(format!("{what}: {bytes} bytes with SHA-256 {found}, sent was {digest}")))
+}
+
+/// Hundreds of conns at once, each request a new one. Gives requests per second.
+pub fn wrk(client: &Namespace, vip: SocketAddr) -> Result<f64, Failure> {
+    let url = format!("http://{vip}{PAGE}");
+    let output = client.run("wrk", &["-t", "2", "-c", WRK_CONNS, "-d", WRK_SECONDS, "--timeout", "5", &url])?;
+    let rate = output.lines().find_map(|line| line.trim().strip_prefix("Requests/sec:")?.trim().parse::<f64>().ok());
+    let bad = output.contains("Socket errors") || output.contains("Non-2xx");
+    rate.filter(|&rate| rate > 0.0 && !bad).ok_or_else(|| Failure::new(format!("wrk {url}:\n{output}")))
+}
+
+/// iperf3 in one direction, `reverse` from the server. Gives Mbit/s that arrived.
+pub fn iperf3(client: &Namespace, vip: SocketAddr, protocol: Protocol, reverse: bool) -> Result<f64, Failure> {
+    let (address, port) = (vip.ip().to_string(), vip.port().to_string());
+    let mut args = vec!["-J", "-c", &address, "-p", &port, "-t", IPERF_SECONDS, "--connect-timeout", "5000"];
+    if protocol == Protocol::Udp {
+        args.extend(["-u", "-b", UDP_RATE, "-l", UDP_BYTES]);
+    }
+    args.extend(reverse.then_some("-R"));
+    let output = client.run("iperf3", &args)?;
+    let what = format!("iperf3 {}", args.join(" "));
+    let report: Value =
+        serde_json::from_str(&output).map_err(|error| Failure::new(format!("{what}: {error}: {output}")))?;
+    let end = &report["end"];
+    let number = |value: &Value| value.as_f64().ok_or_else(|| Failure::new(format!("{what}: {end}")));
+    if protocol == Protocol::Udp {
+        let lost = number(&end["sum"]["lost_percent"])?;
+        if lost > UDP_LOSS_PERCENT_MAX || number(&end["sum"]["packets"])? == 0.0 {
+            return Err(Failure::new(format!("{what}: {lost} % of the datagrams lost: {}", end["sum"])));
+        }
+        return Ok(number(&end["sum"]["bits_per_second"])? / 1e6);
+    }
+    let rate = number(&end["sum_received"]["bits_per_second"])? / 1e6;
+    if rate > 0.0 { Ok(rate) } else { Err(Failure::new(format!("{what}: nothing arrived: {end}"))) }
+}
