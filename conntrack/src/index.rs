@@ -186,3 +186,28 @@ fn home(hash: u64, count: usize) -> usize {
 fn next(at: usize, count: usize) -> usize {
     if at + 1 == count { 0 } else { at + 1 }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Deletion leaves nothing behind: no tag, and no count that would send look-ups on to the next bucket for ever.
+    #[test]
+    fn emptied_buckets_are_as_new() {
+        let mut index = Index::new(1000).unwrap();
+        // A few homes only, so that most entries are elsewhere; the last bucket's go round to the first.
+        let hash = |i: u32| (u64::from(i % 5) << 62).wrapping_sub(1 + u64::from(i));
+        let pointer = |i: u32| Pointer::new(ConnId(i), Direction::Inbound);
+        for i in 0..1000 {
+            index.insert(hash(i), pointer(i), |_| false);
+        }
+        assert!(index.buckets.all().iter().any(|bucket| bucket.overflow > 50));
+        for i in (0..1000).map(|i| i * 7 % 1000) {
+            assert_eq!(index.find(hash(i), |found| found == pointer(i)), Some(pointer(i)));
+            index.remove(hash(i), pointer(i));
+        }
+        for bucket in index.buckets.all() {
+            assert_eq!((bucket.tags, bucket.overflow), ([0; SLOTS], 0));
+        }
+    }
+}

@@ -256,6 +256,6 @@ mod tests {
         let config = config::parse(&text, "uvs.toml").unwrap_or_else(|errors| panic!("{errors}\n{text}"));
         assert_eq!(config.ports.len(), 2);
         assert_eq!(config.services.len(), services.len());
-        assert!(config.services.iter().all(|service| service.real_servers.len() == SERVERS));
+        assert!(config.services.iter().all(|service| service.servers.len() == SERVERS));
     }
 }

@@ -9,7 +9,7 @@ use crate::pipeline::shard::TrafficTable;
 use crate::pipeline::{Now, Shard, shard::Shared};
 use crate::services::book::{Book, Refused, ServerSpec, ServiceSpec};
 use crate::services::live::TrafficCounts;
-use crate::services::{LiveTable, ServerId, ServiceKey, Services};
+use crate::services::{LiveTable, MarkRule, ServerId, ServiceKey, Services};
 use crate::snapshot::{Publisher, Snapshots};
 use crate::stats::{Counts, Published};
 use crate::worker::rings::{ControlRings, Order, Report, SmallFrame, WorkerRings, rings};
@@ -142,6 +142,11 @@ impl Control {
             self.forget();
         }
         self.publish();
+    }
+
+    /// Replaces the mark rules.
+    pub fn set_marks(&mut self, marks: Vec<MarkRule>) {
+        self.book.set_marks(marks);
     }
 
     /// Makes a service.

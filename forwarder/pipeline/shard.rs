@@ -78,6 +78,12 @@ impl Shard {
         self.ending.push(id);
     }
 
+    /// Ends a conn at once. Not within a burst.
+    pub fn end_now(&mut self, id: ConnId) {
+        self.shared.settle(self.table.conn(id));
+        self.table.remove(id);
+    }
+
     /// Was the conn ended by this burst?
     pub(super) fn is_ending(&self, id: ConnId) -> bool {
         self.ending.contains(&id)

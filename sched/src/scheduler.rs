@@ -31,7 +31,7 @@ pub struct Moment {
 pub enum Change {
     /// A real server was added, edited (even to what it was before) or removed.
     Servers,
-    /// The service was edited: flags, another scheduler, expiration of a cache.
+    /// The service was edited and its servers were not: flags, another scheduler, expiration of a cache.
     Service,
 }
 
