@@ -13,7 +13,8 @@ use std::net::{IpAddr, SocketAddr};
 
 /// Ports below are the system's (RFC 6335).
 const PORT_MIN: u16 = 1024;
-/// Keys probed at once: their buckets are loaded together.
+/// Keys probed at once: their buckets are loaded together. The first try is one key alone, for most often it is free, and
+/// its bucket is wanted again at once.
 const GROUP: usize = 16;
 /// Ports tried at one local address before the next one.
 const PROBES_PER_ADDRESS: usize = 128;
@@ -67,18 +68,21 @@ impl LocalPorts {
             return None;
         }
         let hash = table.hash(flow) ^ self.seed.wrapping_mul(u64::from(server.0) + 1);
-        let ports = self.slots.len() as u32 * PORTS_PER_SLOT;
+        let all = self.slots.len() as u32 * PORTS_PER_SLOT;
         let first_address = (hash >> 40) as usize % addresses.len();
-        let first_port = (hash as u32).wrapping_add(self.cursor) % ports;
+        let first_port = (hash as u32).wrapping_add(self.cursor) % all;
         self.cursor = self.cursor.wrapping_add(1);
         for round in 0..addresses.len().min(PROBES_MAX / PROBES_PER_ADDRESS) {
             let address = addresses[(first_address + round) % addresses.len()];
-            let endpoints = (0..PROBES_PER_ADDRESS as u32).map(|n| self.port((first_port + n) % ports));
-            let endpoints: ArrayVec<u16, PROBES_PER_ADDRESS> = endpoints.collect();
-            for group in endpoints.chunks(GROUP) {
-                if let Some(port) = free_port(table, group, address, real_server, flow.protocol(), now) {
+            let mut probed = 0;
+            while probed < PROBES_PER_ADDRESS {
+                let count = if probed == 0 { 1 } else { GROUP.min(PROBES_PER_ADDRESS - probed) };
+                let ports = (probed..probed + count).map(|n| self.port((first_port + n as u32) % all));
+                let ports: ArrayVec<u16, GROUP> = ports.collect();
+                if let Some(port) = free_port(table, &ports, address, real_server, flow.protocol(), now) {
                     return Some(SocketAddr::new(address, port));
                 }
+                probed += count;
             }
             self.failed(address, server);
         }

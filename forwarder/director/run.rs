@@ -141,12 +141,14 @@ fn start_workers(
         }
     }
     let launch = |((parts, ports), lcore): ((WorkerParts, _), &u32)| {
+        // Memory is taken now, not while packets wait.
+        parts.shard.table.populate().map_err(|error| format!("director.conns_max: no memory for the table: {error}"))?;
         let worker = Worker::new(parts, ports, ANSWERS_PER_S);
         let (idle, stop) = (config.director.idle, stop.clone());
-        lcore::launch(eal, *lcore, move || work(worker, idle, clock, &stop))
+        Ok::<_, Failure>(lcore::launch(eal, *lcore, move || work(worker, idle, clock, &stop))?)
     };
     let launched = parts.into_iter().zip(ports).zip(&config.director.workers).map(launch);
-    Ok(launched.collect::<Result<_, _>>()?)
+    launched.collect()
 }
 
 /// A worker's life.

@@ -73,6 +73,8 @@ pub struct NextHop {
     pub state: NextHopState,
     /// The neighbour's address.
     pub address: IpAddr,
+    /// The own address that it sees: the source of tunnel headers on this way. None: the director has none of its family.
+    pub source: Option<IpAddr>,
     pub(super) id: Option<NextHopId>,
     used: AtomicBool,
 }
@@ -92,14 +94,19 @@ impl NextHop {
         header[..6].copy_from_slice(&mac);
         header[6..].copy_from_slice(&interface.mac);
         let (port, mtu) = (interface.port, interface.mtu);
-        NextHop { header, port, mtu, state, address, id: Some(id), used: AtomicBool::new(used) }
+        NextHop { header, port, mtu, state, address, source: None, id: Some(id), used: AtomicBool::new(used) }
+    }
+
+    /// The same, with the own address that the neighbour sees.
+    pub(super) fn seen_from(self, source: Option<IpAddr>) -> NextHop {
+        NextHop { source, ..self }
     }
 
     /// A slot without an owner.
     pub(super) fn vacant() -> NextHop {
         let address = IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED);
         let state = NextHopState::Failed;
-        NextHop { header: [0; 12], port: 0, mtu: 0, state, address, id: None, used: AtomicBool::new(false) }
+        NextHop { header: [0; 12], port: 0, mtu: 0, state, address, source: None, id: None, used: AtomicBool::new(false) }
     }
 
     /// A worker sent something here. Control sees it, and so keeps the neighbour and asks it now and then whether it is alive.

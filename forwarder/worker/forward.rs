@@ -145,11 +145,11 @@ impl Shard {
         id: u16,
     ) -> Result<(), Refusal> {
         let conn = self.table.conn(hit.id);
-        let port = match towards {
-            Towards::Hop(id) => self.next_hops.get(id).map_or(0, |hop| hop.port),
-            Towards::Neighbor { port, .. } => port,
+        let source = match towards {
+            Towards::Hop(id) => self.next_hops.get(id).and_then(|hop| hop.source),
+            Towards::Neighbor { port, address } => self.next_hops.source_towards(port, address),
         };
-        let source = self.next_hops.source_towards(port, conn.real_server().0).ok_or((Reason::NoRoute, None))?;
+        let source = source.ok_or((Reason::NoRoute, None))?;
         let outer = tun::outer_bytes(conn.is_server_v6());
         if !frame.prepend(outer) {
             return Err((Reason::NoHeadroom, None));

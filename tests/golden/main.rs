@@ -10,20 +10,20 @@ mod sched;
 mod trace;
 
 use std::path::PathBuf;
-
-fn golden_dir() -> PathBuf {
-    let own = || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
-    std::env::var_os("GOLDEN_DIR").map_or_else(own, PathBuf::from)
-}
+use std::process::ExitCode;
 
 /// Faults that are printed; the rest is counted.
 const FAULTS_SHOWN: usize = 20;
 
-#[test]
-fn schedulers_decide_as_the_kernel_did() {
+fn main() -> ExitCode {
     let outcome = sched::replay(&trace::read_folder(&golden_dir()));
     outcome.faults.iter().take(FAULTS_SHOWN).for_each(|fault| println!("{fault}"));
     println!("sched: {} decisions, {} wrong", outcome.decisions, outcome.faults.len());
-    assert!(outcome.decisions > 0, "the recordings hold no decision");
-    assert!(outcome.faults.is_empty(), "{} faults", outcome.faults.len());
+    // A folder that holds no decision proves nothing.
+    if outcome.decisions > 0 && outcome.faults.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn golden_dir() -> PathBuf {
+    let own = || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
+    std::env::var_os("GOLDEN_DIR").map_or_else(own, PathBuf::from)
 }
