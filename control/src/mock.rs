@@ -193,8 +193,11 @@ pub(crate) fn drops() -> Drops {
         reason("ttl_expired", "the hop limit ran out on the way; the sender was told", [1, 0]),
         reason("no_local_port", "every local address has used up its ports towards this server", [2_000_000, 34]),
     ];
-    let local_ports =
-        vec![LocalPortsExhausted { local: "10.0.0.240".parse().unwrap(), server: Some("10.0.0.11:80".parse().unwrap()), times: 3 }];
+    let local_ports = vec![LocalPortsExhausted {
+        local: "10.0.0.240".parse().unwrap(),
+        server: Some("10.0.0.11:80".parse().unwrap()),
+        times: 3,
+    }];
     Drops { lcores: vec![1, 2], drops, local_ports }
 }
 

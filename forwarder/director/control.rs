@@ -50,7 +50,9 @@ pub(super) struct WorkerLink {
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// No memory for a conn table.
-    #[error("director.conns_max: {conns_max} conns take {megabytes} MB, which the system does not give: {source}; lower conns_max")]
+    #[error(
+        "director.conns_max: {conns_max} conns take {megabytes} MB, which the system does not give: {source}; lower conns_max"
+    )]
     Table {
         /// Conns asked for.
         conns_max: u32,
@@ -328,9 +330,11 @@ fn neighbors(config: &Config, macs: &[[u8; 6]], now: Now) -> Result<Neighbors, N
     };
     let interfaces = config.ports.iter().zip(macs).enumerate().map(interface).collect();
     let routes = config.routes.iter().map(|route| (route.destination, route.via, route.port));
-    let gateways = config.ports.iter().enumerate().flat_map(|(port, said)| {
-        said.gateways().map(move |via| (everywhere(via), via, port))
-    });
+    let gateways = config
+        .ports
+        .iter()
+        .enumerate()
+        .flat_map(|(port, said)| said.gateways().map(move |via| (everywhere(via), via, port)));
     let routes: Vec<_> = routes
         .chain(gateways)
         .map(|(to, gateway, port)| StaticRoute { to, gateway, port: Some(port as u16) })

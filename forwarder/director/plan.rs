@@ -102,7 +102,10 @@ fn missing_device(port: &config::Port) -> Option<String> {
     let Device::Pci(address) = &port.device else { return None };
     let bound = Path::new("/sys/bus/pci/devices").join(address);
     (!bound.exists()).then(|| {
-        format!("port {}: device: found {address:?}, which is no PCI device of this machine; `lspci -D` lists them", port.name)
+        format!(
+            "port {}: device: found {address:?}, which is no PCI device of this machine; `lspci -D` lists them",
+            port.name
+        )
     })
 }
 

@@ -116,7 +116,13 @@ fn say_plan(config: &Config, eal: &Eal, devices: &[Device], pool: &Pool) {
     for info in devices.iter().map(Device::info) {
         let queues = info.queues.map_or((0, 0), |queues| (queues.rx, queues.tx));
         let mac = crate::wire::Mac(info.mac);
-        log::info!("port      {}: driver {}, MAC {mac}, {} rx and {} tx queues", info.name, info.driver, queues.0, queues.1);
+        log::info!(
+            "port      {}: driver {}, MAC {mac}, {} rx and {} tx queues",
+            info.name,
+            info.driver,
+            queues.0,
+            queues.1
+        );
         if let Some(warning) = info.warning() {
             log::warn!("port {}: {warning}", info.name);
         }
@@ -142,7 +148,11 @@ fn start_workers(
     }
     let launch = |((parts, ports), lcore): ((WorkerParts, _), &u32)| {
         // Memory is taken now, not while packets wait.
-        parts.shard.table.populate().map_err(|error| format!("director.conns_max: no memory for the table: {error}"))?;
+        parts
+            .shard
+            .table
+            .populate()
+            .map_err(|error| format!("director.conns_max: no memory for the table: {error}"))?;
         let worker = Worker::new(parts, ports, ANSWERS_PER_S);
         let (idle, stop) = (config.director.idle, stop.clone());
         Ok::<_, Failure>(lcore::launch(eal, *lcore, move || work(worker, idle, clock, &stop))?)

@@ -63,10 +63,7 @@ pub fn service_spec(config: &Config, service: &config::Service) -> ServiceSpec {
     ServiceSpec {
         scheduler: scheduler(service.scheduler),
         settings: Settings {
-            flags: Flags {
-                port: flags.sh_port || flags.mh_port,
-                fallback: flags.sh_fallback || flags.mh_fallback,
-            },
+            flags: Flags { port: flags.sh_port || flags.mh_port, fallback: flags.sh_fallback || flags.mh_fallback },
             // config took only sizes that the table can have.
             mh_table: TableSize::try_from(service.mh_table).unwrap_or_default(),
             lblc_expiration_ms: seconds(config.ipvs.lblc_expiration),
@@ -125,7 +122,7 @@ mod tests {
 
     #[test]
     fn config_and_sched_know_the_same_schedulers() {
-        let said: Vec<_> = config::Scheduler::ALL.iter().map(|kind| scheduler(*kind).to_string()).collect();
+        let said: Vec<_> = config::Scheduler::ALL.iter().map(|(_, kind)| scheduler(*kind).to_string()).collect();
         let known: Vec<_> = Kind::ALL.iter().map(Kind::to_string).collect();
         assert!(said.iter().all(|name| known.contains(name)) && said.len() == known.len(), "{said:?} {known:?}");
     }

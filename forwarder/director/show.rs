@@ -9,9 +9,9 @@ use crate::services::live::TrafficCounts;
 use crate::services::{ServerId, Service, ServiceKey};
 use crate::wire::protocol;
 use crate::worker::rings::{Listing, Order};
+use conntrack::{Method, Tick, states};
 use control::show::{self, Name};
 use control::{ConnChunk, Cursor};
-use conntrack::{Method, Tick, states};
 use hashbrown::HashMap;
 use std::net::{IpAddr, SocketAddr};
 
@@ -34,7 +34,8 @@ impl control::Director for Answering<'_> {
 
     fn services(&self) -> show::Services {
         let persistent = self.control.templates_by_server();
-        let services = self.control.book.list().map(|(service, servers)| self.control.service(service, servers, &persistent));
+        let services =
+            self.control.book.list().map(|(service, servers)| self.control.service(service, servers, &persistent));
         show::Services { services: services.collect() }
     }
 
@@ -252,6 +253,8 @@ fn netmask(key: ServiceKey, prefix_bits: u8) -> Option<Name> {
     match (v6, prefix_bits) {
         (false, 32) | (true, 128) => None,
         (true, bits) => Some(bits.to_string().into()),
-        (false, bits) => ipnet::Ipv4Net::new(std::net::Ipv4Addr::UNSPECIFIED, bits).ok().map(|net| net.netmask().to_string().into()),
+        (false, bits) => {
+            ipnet::Ipv4Net::new(std::net::Ipv4Addr::UNSPECIFIED, bits).ok().map(|net| net.netmask().to_string().into())
+        }
     }
 }

@@ -106,7 +106,16 @@ impl NextHop {
     pub(super) fn vacant() -> NextHop {
         let address = IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED);
         let state = NextHopState::Failed;
-        NextHop { header: [0; 12], port: 0, mtu: 0, state, address, source: None, id: None, used: AtomicBool::new(false) }
+        NextHop {
+            header: [0; 12],
+            port: 0,
+            mtu: 0,
+            state,
+            address,
+            source: None,
+            id: None,
+            used: AtomicBool::new(false),
+        }
     }
 
     /// A worker sent something here. Control sees it, and so keeps the neighbour and asks it now and then whether it is alive.

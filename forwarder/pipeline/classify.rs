@@ -54,10 +54,9 @@ pub struct Parsed {
 }
 
 impl Parsed {
-    /// A frame that goes no further.
-    pub const fn refused(reason: Reason) -> Self {
-        Self { l3: 0, l4: 0, end: 0, v6: false, protocol: 0, tcp_flags: 0, class: Class::Refused(reason) }
-    }
+    /// Nothing is known yet.
+    pub const NOTHING: Parsed =
+        Parsed { l3: 0, l4: 0, end: 0, v6: false, protocol: 0, tcp_flags: 0, class: Class::Neighbor };
 
     /// Bytes of the IP packet, header included.
     pub fn ip_bytes(&self) -> usize {
@@ -65,42 +64,65 @@ impl Parsed {
     }
 }
 
-/// Looks at one frame that came by the port with this MAC.
-#[inline]
-pub fn classify(frame: &[u8], mac: &[u8; 6]) -> (Parsed, Key) {
-    match parse(frame, mac) {
-        Ok(parsed) => parsed,
-        Err(reason) => (Parsed::refused(reason), no_key()),
+/// A port's MAC as the first six bytes of a frame are compared with it: one load, one compare.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StationMac(u64);
+
+impl StationMac {
+    const MASK: u64 = (1 << 48) - 1;
+
+    /// Of the MAC's bytes.
+    pub fn new(mac: [u8; 6]) -> Self {
+        let [a, b, c, d, e, f] = mac;
+        Self(u64::from_le_bytes([a, b, c, d, e, f, 0, 0]))
+    }
+
+    #[inline(always)]
+    fn is_destination(self, ethernet: &[u8; ETHERNET_BYTES]) -> bool {
+        let [a, b, c, d, e, f, g, h, ..] = *ethernet;
+        u64::from_le_bytes([a, b, c, d, e, f, g, h]) & Self::MASK == self.0
     }
 }
 
-/// The key of a frame that has no flow: no conn has it.
-fn no_key() -> Key {
+/// Looks at one frame that came by the port with this MAC. `key` is written if the frame has a flow.
+///
+/// What is found is written field by field where later stages read it: a struct that is built elsewhere and copied makes
+/// the CPU wait for its own stores.
+#[inline(always)]
+pub fn classify(frame: &[u8], mac: StationMac, parsed: &mut Parsed, key: &mut Key) {
+    if let Err(reason) = parse(frame, mac, parsed, key) {
+        parsed.class = Class::Refused(reason);
+    }
+}
+
+/// A burst's keys start as this: no conn has it.
+pub fn no_key() -> Key {
     Key::v4([0; 4], [0; 4], 0, 0, 0)
 }
 
-type Outcome = Result<(Parsed, Key), Reason>;
-
-#[inline]
-fn parse(frame: &[u8], mac: &[u8; 6]) -> Outcome {
+#[inline(always)]
+fn parse(frame: &[u8], mac: StationMac, parsed: &mut Parsed, key: &mut Key) -> Result<(), Reason> {
     let Some((ethernet, l3)) = frame.split_first_chunk::<ETHERNET_BYTES>() else { return Err(Reason::Truncated) };
     let ethertype = u16::from_be_bytes([ethernet[12], ethernet[13]]);
-    let to_us = ethernet[..6] == mac[..];
+    let to_us = mac.is_destination(ethernet);
     if !to_us && ethernet[0] & 1 == 0 {
         return Err(Reason::OtherMac);
     }
     match ethertype {
-        ETHERTYPE_IPV4 if to_us => ipv4(l3),
-        ETHERTYPE_IPV6 => ipv6(l3, to_us),
-        ETHERTYPE_ARP => Ok((Parsed { class: Class::Neighbor, ..Parsed::refused(Reason::BadHeader) }, no_key())),
+        ETHERTYPE_IPV4 if to_us => ipv4(l3, parsed, key),
+        ETHERTYPE_IPV6 => ipv6(l3, to_us, parsed, key),
+        ETHERTYPE_ARP => {
+            parsed.class = Class::Neighbor;
+            Ok(())
+        }
         ETHERTYPE_IPV4 => Err(Reason::Multicast),
         _ => Err(Reason::OtherEtherType),
     }
 }
 
 /// RFC 791 §3.1, RFC 1122 §3.2.1.
-#[inline]
-fn ipv4(l3: &[u8]) -> Outcome {
+#[inline(always)]
+fn ipv4(l3: &[u8], parsed: &mut Parsed, key: &mut Key) -> Result<(), Reason> {
     let Some(header) = l3.first_chunk::<20>() else { return Err(Reason::Truncated) };
     let header_bytes = usize::from(header[0] & 15) * 4;
     let total = usize::from(u16::from_be_bytes([header[2], header[3]]));
@@ -110,11 +132,12 @@ fn ipv4(l3: &[u8]) -> Outcome {
     if total > l3.len() {
         return Err(Reason::Truncated);
     }
-    if checksum::of(&l3[..header_bytes]) != 0 {
+    // Nearly every header is 20 bytes long, and a sum of a known length has no loop.
+    let sum = if header_bytes == 20 { checksum::of(header) } else { checksum::of(&l3[..header_bytes]) };
+    if sum != 0 {
         return Err(Reason::BadChecksum);
     }
-    let source = [header[12], header[13], header[14], header[15]];
-    let destination = [header[16], header[17], header[18], header[19]];
+    let [source, destination] = [12, 16].map(|at| [header[at], header[at + 1], header[at + 2], header[at + 3]]);
     if is_martian_v4(source) {
         return Err(Reason::Martian);
     }
@@ -125,27 +148,26 @@ fn ipv4(l3: &[u8]) -> Outcome {
     if u16::from_be_bytes([header[6], header[7]]) & 0x3fff != 0 {
         return Err(Reason::Fragment);
     }
-    let protocol = header[9];
+    parsed.l3 = ETHERNET_BYTES as u16;
+    parsed.l4 = (ETHERNET_BYTES + header_bytes) as u16;
+    parsed.end = u16::try_from(ETHERNET_BYTES + total).map_err(|_| Reason::BadHeader)?;
+    parsed.v6 = false;
+    parsed.protocol = header[9];
+    parsed.class = Class::Flow;
     let body = &l3[header_bytes..total];
-    let parsed = Parsed {
-        l3: ETHERNET_BYTES as u16,
-        l4: (ETHERNET_BYTES + header_bytes) as u16,
-        end: (ETHERNET_BYTES + total) as u16,
-        v6: false,
-        protocol,
-        tcp_flags: 0,
-        class: Class::Other,
-    };
-    transport(body, parsed, |source_port, destination_port| {
-        Key::v4(source, destination, source_port, destination_port, protocol)
-    })
-    .or_else(|| icmp_error(body, parsed, |kind| matches!(kind, 3 | 4 | 11 | 12), quoted_v4))
-    .map_or_else(|| other(body, parsed), Ok)
+    match Ports::of(body, header[9]) {
+        Some(ports) => {
+            *key = Key::v4(source, destination, ports.source, ports.destination, header[9]);
+            parsed.tcp_flags = ports.tcp_flags;
+            Ok(())
+        }
+        None => without_ports(body, parsed, key),
+    }
 }
 
 /// RFC 8200 §3, §4.
-#[inline]
-fn ipv6(l3: &[u8], to_us: bool) -> Outcome {
+#[inline(always)]
+fn ipv6(l3: &[u8], to_us: bool, parsed: &mut Parsed, key: &mut Key) -> Result<(), Reason> {
     let Some(header) = l3.first_chunk::<40>() else { return Err(Reason::Truncated) };
     if header[0] >> 4 != 6 {
         return Err(Reason::BadHeader);
@@ -154,70 +176,82 @@ fn ipv6(l3: &[u8], to_us: bool) -> Outcome {
     if total > l3.len() {
         return Err(Reason::Truncated);
     }
-    let source: [u8; 16] = std::array::from_fn(|i| header[8 + i]);
-    let destination: [u8; 16] = std::array::from_fn(|i| header[24 + i]);
     let (protocol, header_bytes) = extensions(&l3[..total])?;
     let body = &l3[header_bytes..total];
-    let mut parsed = Parsed {
-        l3: ETHERNET_BYTES as u16,
-        l4: (ETHERNET_BYTES + header_bytes) as u16,
-        // An IPv6 packet is at most 40 + 65535 bytes and a frame is shorter than that: checked against l3.len() above.
-        end: u16::try_from(ETHERNET_BYTES + total).map_err(|_| Reason::BadHeader)?,
-        v6: true,
-        protocol,
-        tcp_flags: 0,
-        class: Class::Other,
-    };
+    parsed.l3 = ETHERNET_BYTES as u16;
+    parsed.l4 = (ETHERNET_BYTES + header_bytes) as u16;
+    parsed.end = u16::try_from(ETHERNET_BYTES + total).map_err(|_| Reason::BadHeader)?;
+    parsed.v6 = true;
+    parsed.protocol = protocol;
+    parsed.class = Class::Flow;
     // Router solicitation to redirect. Before the source is judged: duplicate address detection asks from ::.
     if protocol == protocol::ICMPV6 && body.first().is_some_and(|kind| (133..=137).contains(kind)) {
         parsed.class = Class::Neighbor;
-        return Ok((parsed, no_key()));
+        return Ok(());
     }
+    let source: [u8; 16] = *header[8..].first_chunk().ok_or(Reason::Truncated)?;
+    let destination: [u8; 16] = *header[24..].first_chunk().ok_or(Reason::Truncated)?;
     if destination[0] == 0xff || !to_us {
         return Err(Reason::Multicast);
     }
-    if source[0] == 0xff || source[..15] == [0; 15] && source[15] <= 1 {
+    if source[0] == 0xff || u128::from_be_bytes(source) <= 1 {
         return Err(Reason::Martian);
     }
-    transport(body, parsed, |source_port, destination_port| {
-        Key::v6(source, destination, source_port, destination_port, protocol)
-    })
-    .or_else(|| icmp_error(body, parsed, |kind| (1..=4).contains(&kind), quoted_v6))
-    .map_or_else(|| other(body, parsed), Ok)
+    match Ports::of(body, protocol) {
+        Some(ports) => {
+            *key = Key::v6(source, destination, ports.source, ports.destination, protocol);
+            parsed.tcp_flags = ports.tcp_flags;
+            Ok(())
+        }
+        None => without_ports(body, parsed, key),
+    }
 }
 
-/// A packet of TCP, UDP or SCTP whose header is whole.
-#[inline(always)]
-fn transport(body: &[u8], mut parsed: Parsed, key: impl FnOnce(u16, u16) -> Key) -> Option<(Parsed, Key)> {
-    let header_bytes = match parsed.protocol {
-        protocol::TCP => 20,
-        protocol::UDP => 8,
-        protocol::SCTP => 12,
-        _ => return None,
-    };
-    if body.len() < header_bytes {
-        return None;
-    }
-    if parsed.protocol == protocol::TCP {
-        parsed.tcp_flags = body[13];
-    }
-    parsed.class = Class::Flow;
-    Some((parsed, key(u16::from_be_bytes([body[0], body[1]]), u16::from_be_bytes([body[2], body[3]]))))
+/// What classify wants of a TCP, UDP or SCTP header.
+struct Ports {
+    source: u16,
+    destination: u16,
+    tcp_flags: u8,
 }
 
-/// An ICMP error that quotes enough of a packet to tell its flow.
-fn icmp_error(
-    body: &[u8],
-    mut parsed: Parsed,
-    is_error: impl FnOnce(u8) -> bool,
-    quoted: impl FnOnce(&[u8]) -> Option<Key>,
-) -> Option<(Parsed, Key)> {
+impl Ports {
+    /// None: another protocol, or the header is not whole.
+    #[inline(always)]
+    fn of(body: &[u8], protocol: u8) -> Option<Ports> {
+        let header_bytes = match protocol {
+            protocol::TCP => 20,
+            protocol::UDP => 8,
+            protocol::SCTP => 12,
+            _ => return None,
+        };
+        if body.len() < header_bytes {
+            return None;
+        }
+        let tcp_flags = if protocol == protocol::TCP { body[13] } else { 0 };
+        let port = |at: usize| u16::from_be_bytes([body[at], body[at + 1]]);
+        Some(Ports { source: port(0), destination: port(2), tcp_flags })
+    }
+}
+
+/// ICMP, a protocol without flows, or a header that is cut off.
+#[cold]
+fn without_ports(body: &[u8], parsed: &mut Parsed, key: &mut Key) -> Result<(), Reason> {
+    parsed.class = Class::Other;
     let icmp = if parsed.v6 { protocol::ICMPV6 } else { protocol::ICMP };
-    if parsed.protocol != icmp || body.len() < 8 || !is_error(body[0]) {
-        return None;
+    if parsed.protocol != icmp {
+        return if has_ports(parsed.protocol) { Err(Reason::Truncated) } else { Ok(()) };
     }
-    parsed.class = Class::IcmpError;
-    quoted(&body[8..]).map(|key| (parsed, key))
+    let Some((message, quoted)) = body.split_first_chunk::<8>() else { return Err(Reason::Truncated) };
+    let flow = match (parsed.v6, message[0]) {
+        (false, 3 | 4 | 11 | 12) => quoted_v4(quoted),
+        (true, 1..=4) => quoted_v6(quoted),
+        _ => None,
+    };
+    if let Some(flow) = flow {
+        *key = flow;
+        parsed.class = Class::IcmpError;
+    }
+    Ok(())
 }
 
 /// The flow of a quoted packet, ends exchanged. Only the first 8 bytes behind its IP header are sure to be there.
@@ -265,21 +299,8 @@ fn has_ports(protocol: u8) -> bool {
     matches!(protocol, protocol::TCP | protocol::UDP | protocol::SCTP)
 }
 
-/// What is left: too short for its protocol, or of a protocol that has no flows.
-fn other(body: &[u8], parsed: Parsed) -> Outcome {
-    let header_bytes = match parsed.protocol {
-        protocol::ICMP | protocol::ICMPV6 => 8,
-        protocol if has_ports(protocol) => return Err(Reason::Truncated),
-        _ => 0,
-    };
-    if body.len() < header_bytes {
-        return Err(Reason::Truncated);
-    }
-    Ok((Parsed { class: Class::Other, ..parsed }, no_key()))
-}
-
 /// Walks the extension headers of an IPv6 packet. Gives the protocol behind them and where it starts.
-#[inline]
+#[inline(always)]
 fn extensions(packet: &[u8]) -> Result<(u8, usize), Reason> {
     let mut next = packet[6];
     let mut offset = 40;

@@ -17,7 +17,8 @@ pub mod track;
 
 use crate::port::BURST;
 use arrayvec::ArrayVec;
-pub use classify::{Class, Parsed, classify};
+use classify::no_key;
+pub use classify::{Class, Parsed, StationMac, classify};
 use conntrack::{Hit, Key};
 pub use fate::{Fate, Reason};
 pub use shard::Shard;
@@ -64,10 +65,12 @@ pub struct Batch {
 impl Batch {
     /// Adds a frame that came by the port with this MAC.
     #[inline]
-    pub fn add(&mut self, frame: &[u8], mac: &[u8; 6]) {
-        let (parsed, key) = classify(frame, mac);
-        self.parsed.push(parsed);
-        self.keys.push(key);
+    pub fn add(&mut self, frame: &[u8], mac: StationMac) {
+        self.parsed.push(Parsed::NOTHING);
+        self.keys.push(no_key());
+        if let (Some(parsed), Some(key)) = (self.parsed.last_mut(), self.keys.last_mut()) {
+            classify(frame, mac, parsed, key);
+        }
     }
 
     /// Looks all flows up.

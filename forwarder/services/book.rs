@@ -4,11 +4,11 @@
 //! conns, and two minutes longer; added again within that time it finds its conns and counters.
 
 use super::live::{LiveTable, ServerId, ServiceId};
-use crate::pipeline::shard::Shared;
 use super::trash::Trash;
 use super::{MarkRule, Persistence, Policy, Pool, RealServer, Service, ServiceKey, Services};
 use crate::neigh::NextHopId;
 use crate::pipeline::Now;
+use crate::pipeline::shard::Shared;
 use conntrack::{Method, Templates};
 use hashbrown::HashSet;
 use sched::{Change, Kind, Picker, Server, Settings, Thresholds};

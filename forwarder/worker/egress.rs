@@ -2,12 +2,13 @@
 //! that does not transmit holds up no other.
 
 use super::WorkerPort;
-use crate::pipeline::{Fate, Reason};
+use crate::pipeline::{Fate, Reason, StationMac};
 use crate::port::{Burst, Port};
 use crate::stats::Counts;
 
 struct Outgoing<P: Port> {
     port: WorkerPort<P>,
+    mac: StationMac,
     frames: Burst<P::Frame>,
 }
 
@@ -16,7 +17,8 @@ pub struct Egress<P: Port>(Vec<Outgoing<P>>);
 
 impl<P: Port> Egress<P> {
     pub fn new(ports: Vec<WorkerPort<P>>) -> Self {
-        Self(ports.into_iter().map(|port| Outgoing { port, frames: Burst::new() }).collect())
+        let outgoing = |port: WorkerPort<P>| Outgoing { mac: StationMac::new(port.mac), port, frames: Burst::new() };
+        Self(ports.into_iter().map(outgoing).collect())
     }
 
     pub fn ports(&self) -> usize {
@@ -24,8 +26,8 @@ impl<P: Port> Egress<P> {
     }
 
     #[inline]
-    pub fn mac(&self, port: usize) -> [u8; 6] {
-        self.0[port].port.mac
+    pub fn mac(&self, port: usize) -> StationMac {
+        self.0[port].mac
     }
 
     #[inline]

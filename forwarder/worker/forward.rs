@@ -17,28 +17,47 @@ const ETHERTYPE_IPV6: [u8; 2] = [0x86, 0xdd];
 /// Why a frame could not be forwarded, and what its sender is told.
 type Refusal = (Reason, Option<Tell>);
 
+/// Where a conn's packets go in one direction, and how long they may be.
+#[derive(Clone, Copy)]
+struct Way {
+    /// None: to a neighbour that has no next hop yet.
+    hop: Option<NextHopId>,
+    mtu: u16,
+}
+
 impl<P: Port> Worker<P> {
     /// A frame of a conn.
     #[inline]
     pub(super) fn forward(&mut self, port: usize, mut frame: P::Frame, parsed: &Parsed, hit: Hit, now: Now) {
         match self.shard.prepare(&mut frame, parsed, hit) {
-            Ok(towards) => self.emit(frame, towards, now),
+            Ok(Some(hop)) => self.send(frame, hop, now),
+            Ok(None) => match self.shard.neighbor(hit) {
+                Ok(towards) => self.hold(frame, towards, now),
+                Err((reason, tell)) => self.refuse(port, frame, parsed, reason, tell, now),
+            },
             Err((reason, tell)) => self.refuse(port, frame, parsed, reason, tell, now),
         }
     }
 
-    /// Sends a frame whose IP packet is finished, or keeps it until its next hop is known.
+    /// Sends a frame that was made here.
+    pub(super) fn emit(&mut self, frame: P::Frame, towards: Towards, now: Now) {
+        match towards {
+            Towards::Hop(id) => self.send(frame, id, now),
+            Towards::Neighbor { .. } => self.hold(frame, towards, now),
+        }
+    }
+
+    /// Sends a frame whose IP packet is finished, or keeps it until its next hop is ready.
     #[inline]
-    pub(super) fn emit(&mut self, mut frame: P::Frame, towards: Towards, now: Now) {
-        if let Towards::Hop(id) = towards
-            && let Some(hop) = self.shard.next_hops.get(id)
+    fn send(&mut self, mut frame: P::Frame, id: NextHopId, now: Now) {
+        if let Some(hop) = self.shard.next_hops.get(id)
             && hop.state == NextHopState::Ready
         {
             frame.bytes_mut()[..ETHERTYPE_AT].copy_from_slice(&hop.header);
             hop.mark_used();
             self.egress.send(usize::from(hop.port), frame, &mut self.shard.counts);
         } else {
-            self.hold(frame, towards, now);
+            self.hold(frame, Towards::Hop(id), now);
         }
     }
 
@@ -89,8 +108,8 @@ impl<P: Port> Worker<P> {
 impl Shard {
     /// Makes the frame's IP packet what leaves, and says where it goes.
     #[inline]
-    fn prepare<F: Frame>(&mut self, frame: &mut F, parsed: &Parsed, hit: Hit) -> Result<Towards, Refusal> {
-        let (towards, mtu) = self.towards(hit)?;
+    fn prepare<F: Frame>(&mut self, frame: &mut F, parsed: &Parsed, hit: Hit) -> Result<Option<NextHopId>, Refusal> {
+        let Way { hop, mtu } = self.way(hit)?;
         let conn = self.table.conn(hit.id);
         let ip_bytes = parsed.ip_bytes();
         if frame.bytes().len() > usize::from(parsed.end) {
@@ -111,7 +130,7 @@ impl Shard {
         match (conn.method(), hit.direction) {
             (Method::Tun, _) => {
                 let id = self.random.next() as u16;
-                self.encapsulate(frame, parsed, hit, towards, id)?;
+                self.encapsulate(frame, parsed, hit, hop, id)?;
             }
             (Method::Nat | Method::FullNat, direction) if parsed.class == Class::IcmpError => {
                 if !icmp::translate(l3, l4, &error_translation(conn, direction)) {
@@ -132,7 +151,7 @@ impl Shard {
             }
             (Method::Dr | Method::Local | Method::Bypass, _) => {}
         }
-        Ok(towards)
+        Ok(hop)
     }
 
     /// Puts the tunnel header between Ethernet and the packet.
@@ -141,13 +160,16 @@ impl Shard {
         frame: &mut F,
         parsed: &Parsed,
         hit: Hit,
-        towards: Towards,
+        hop: Option<NextHopId>,
         id: u16,
     ) -> Result<(), Refusal> {
         let conn = self.table.conn(hit.id);
-        let source = match towards {
-            Towards::Hop(id) => self.next_hops.get(id).and_then(|hop| hop.source),
-            Towards::Neighbor { port, address } => self.next_hops.source_towards(port, address),
+        let source = match hop.and_then(|id| self.next_hops.get(id)) {
+            Some(hop) => hop.source,
+            None => match self.neighbor(hit)? {
+                Towards::Neighbor { port, address } => self.next_hops.source_towards(port, address),
+                Towards::Hop(id) => self.next_hops.get(id).and_then(|hop| hop.source),
+            },
         };
         let source = source.ok_or((Reason::NoRoute, None))?;
         let outer = tun::outer_bytes(conn.is_server_v6());
@@ -166,9 +188,9 @@ impl Shard {
         if made { Ok(()) } else { Err((Reason::BadHeader, None)) }
     }
 
-    /// Where the conn's packets go in this direction, and how long they may be. The answer is kept in the conn.
+    /// Where the conn's packets go in this direction. The answer is kept in the conn.
     #[inline]
-    fn towards(&mut self, hit: Hit) -> Result<(Towards, u16), Refusal> {
+    fn way(&mut self, hit: Hit) -> Result<Way, Refusal> {
         let conn = self.table.conn(hit.id);
         let cached = match hit.direction {
             Direction::Inbound => conn.next_hop_inbound,
@@ -177,29 +199,41 @@ impl Shard {
         if let Some(id) = NextHopId::from_bits(cached)
             && let Some(hop) = self.next_hops.get(id)
         {
-            return Ok((Towards::Hop(id), hop.mtu));
+            return Ok(Way { hop: Some(id), mtu: hop.mtu });
         }
-        self.route(hit)
+        self.find_way(hit)
     }
 
     /// The conn has no next hop in this direction, or its slot is another neighbour's by now.
     #[cold]
-    fn route(&mut self, hit: Hit) -> Result<(Towards, u16), Refusal> {
-        let conn = self.table.conn_mut(hit.id);
-        let (to, cached) = match hit.direction {
-            Direction::Inbound => (conn.real_server().0, &mut conn.next_hop_inbound),
-            Direction::Outbound => (conn.client().0, &mut conn.next_hop_outbound),
+    fn find_way(&mut self, hit: Hit) -> Result<Way, Refusal> {
+        match self.neighbor(hit)? {
+            Towards::Hop(id) => {
+                let conn = self.table.conn_mut(hit.id);
+                match hit.direction {
+                    Direction::Inbound => conn.next_hop_inbound = id.to_bits(),
+                    Direction::Outbound => conn.next_hop_outbound = id.to_bits(),
+                }
+                Ok(Way { hop: Some(id), mtu: self.next_hops.get(id).map_or(u16::MAX, |hop| hop.mtu) })
+            }
+            Towards::Neighbor { port, .. } => {
+                let mtu = self.next_hops.interface(port).map_or(u16::MAX, |interface| interface.mtu);
+                Ok(Way { hop: None, mtu })
+            }
+        }
+    }
+
+    /// Who is next on the conn's way in this direction.
+    #[cold]
+    fn neighbor(&self, hit: Hit) -> Result<Towards, Refusal> {
+        let conn = self.table.conn(hit.id);
+        let (to, _) = match hit.direction {
+            Direction::Inbound => conn.real_server(),
+            Direction::Outbound => conn.client(),
         };
         match self.next_hops.route(to) {
-            Route::Via(id) => {
-                *cached = id.to_bits();
-                let mtu = self.next_hops.get(id).map_or(u16::MAX, |hop| hop.mtu);
-                Ok((Towards::Hop(id), mtu))
-            }
-            Route::OnLink { port, address } => {
-                let mtu = self.next_hops.interface(port).map_or(u16::MAX, |interface| interface.mtu);
-                Ok((Towards::Neighbor { port, address }, mtu))
-            }
+            Route::Via(id) => Ok(Towards::Hop(id)),
+            Route::OnLink { port, address } => Ok(Towards::Neighbor { port, address }),
             Route::Local | Route::Unreachable => Err((Reason::NoRoute, Some(Tell::HostUnreachable))),
         }
     }

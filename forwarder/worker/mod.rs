@@ -118,7 +118,7 @@ impl<P: Port> Worker<P> {
         let mut batch = Batch::default();
         frames.iter().for_each(Frame::prefetch);
         for frame in frames {
-            batch.add(frame.bytes(), &mac);
+            batch.add(frame.bytes(), mac);
         }
         batch
     }

@@ -3,11 +3,13 @@
 
 #![allow(dead_code)] // Each test binary uses its part.
 
-use conntrack::Conn;
+use conntrack::{Conn, Tick};
+use std::collections::HashMap;
 use std::net::IpAddr;
 use uvs::director::Control;
 use uvs::pipeline::{Now, Reason};
 use uvs::port::memory::{Cable, MemoryPort};
+use uvs::services::ServerId;
 use uvs::wire::{Mac, arp, nd};
 use uvs::worker::{Worker, WorkerPort};
 
@@ -37,6 +39,8 @@ pub struct Lab {
     pub now_ms: u64,
     /// Hosts answer ARP and neighbour discovery.
     pub hosts_answer: bool,
+    /// Hosts that do not have the MAC of [`host_mac`]; none: it does not answer.
+    pub moved: HashMap<IpAddr, Option<Mac>>,
 }
 
 impl Lab {
@@ -47,6 +51,14 @@ impl Lab {
 
     /// The same with a rate limit on the director's own answers.
     pub fn with_answer_limit(config: &str, answers_per_s: u64) -> Lab {
+        let mut lab = Lab::unstarted(config, answers_per_s);
+        // Announcements of own addresses, and the first look at real servers and gateways.
+        lab.advance(5_000);
+        lab
+    }
+
+    /// A director before its first turn: it has asked for no neighbour yet.
+    pub fn unstarted(config: &str, answers_per_s: u64) -> Lab {
         let config = config::parse(config, "lab.toml").unwrap_or_else(|errors| panic!("{errors}"));
         let macs: Vec<_> = (0..config.ports.len()).map(|port| port_mac(port).0).collect();
         let now_ms = 1_000;
@@ -62,10 +74,7 @@ impl Lab {
             }
             workers.push(Worker::new(parts, ports, answers_per_s));
         }
-        let mut lab = Lab { control, workers, cables, now_ms, hosts_answer: true };
-        // Announcements of own addresses, and the first look at real servers and gateways.
-        lab.advance(5_000);
-        lab
+        Lab { control, workers, cables, now_ms, hosts_answer: true, moved: HashMap::new() }
     }
 
     /// Puts a frame in and gives what left because of it.
@@ -76,13 +85,7 @@ impl Lab {
 
     /// Lets time pass.
     pub fn advance(&mut self, ms: u64) -> Vec<Left> {
-        let end = self.now_ms + ms;
-        let mut left = Vec::new();
-        while self.now_ms < end {
-            self.now_ms = (self.now_ms + STEP_MS.max(ms / 1_000)).min(end);
-            left.extend(self.settle());
-        }
-        left
+        self.advance_in_steps(ms, STEP_MS.max(ms / 1_000))
     }
 
     /// Lets the director work until nothing moves any more, without time passing.
@@ -123,7 +126,7 @@ impl Lab {
         self.workers.iter().flat_map(of).collect()
     }
 
-    /// Every frame that came has its fate, and each real server the conns that the table has for it.
+    /// Every frame that came has its fate.
     pub fn check_accounts(&self) {
         for worker in &self.workers {
             let counts = worker.shard().counts;
@@ -131,19 +134,72 @@ impl Lab {
         }
     }
 
+    /// Each real server is counted the conns that the tables have for it, active and all, and nobody else is counted any.
+    pub fn check_live(&self) {
+        let live = &self.control.shared().live;
+        // Conns whose time is over are counted until the wheel comes by, a second later at most.
+        let lately = Tick::from_ms(self.now_ms.saturating_sub(2_000));
+        let mut counted: HashMap<u32, (u32, u32)> = HashMap::new();
+        let mut conns = 0;
+        for worker in &self.workers {
+            let table = &worker.shard().table;
+            for (_, conn) in table.listing(0, table.conns_max(), lately) {
+                let (active, total) = counted.entry(conn.server).or_default();
+                *active += u32::from(conn.is_active());
+                *total += 1;
+                conns += 1;
+            }
+        }
+        assert_eq!(
+            conns,
+            self.workers.iter().map(|worker| worker.shard().table.len()).sum::<usize>(),
+            "conns in the tables"
+        );
+        for id in 0..live.servers_max() as u32 {
+            let load = live.load(ServerId(id));
+            let expected = counted.get(&id).copied().unwrap_or_default();
+            assert_eq!((load.active, load.total), expected, "active and all conns of real server {id}");
+        }
+    }
+
+    /// Lets the director work until the time is over, in steps of `step_ms`.
+    pub fn advance_in_steps(&mut self, ms: u64, step_ms: u64) -> Vec<Left> {
+        let end = self.now_ms + ms;
+        let mut left = Vec::new();
+        while self.now_ms < end {
+            self.now_ms = (self.now_ms + step_ms).min(end);
+            left.extend(self.settle());
+        }
+        left
+    }
+
     fn take(&self) -> Vec<Left> {
         let ports = self.cables.len() / self.workers.len();
-        let of = |(i, cable): (usize, &Cable)| cable.take().into_iter().map(move |frame| Left { port: i % ports, frame });
+        let of =
+            |(i, cable): (usize, &Cable)| cable.take().into_iter().map(move |frame| Left { port: i % ports, frame });
         self.cables.iter().enumerate().flat_map(of).collect()
     }
 
     /// If the frame asks for a neighbour, a host answers. Gives whether the frame was of neighbour discovery or ARP at all.
     fn host_answers(&self, left: &Left) -> bool {
-        let Some(answer) = answer_to(&left.frame) else { return is_neighbor_talk(&left.frame) };
-        if self.hosts_answer {
-            self.cables[left.port].put(&answer);
+        let Some(asked) = asked_for(&left.frame) else { return is_neighbor_talk(&left.frame) };
+        let mac = self.moved.get(&asked).copied().unwrap_or(Some(host_mac(asked)));
+        // A host does not hear what is for another MAC: it may have had that one once.
+        let heard = |mac: &Mac| left.frame[0] & 1 != 0 || left.frame[..6] == mac.0;
+        if self.hosts_answer
+            && let Some(mac) = mac.filter(heard)
+        {
+            self.cables[left.port].put(&answer_of(&left.frame, mac));
         }
         true
+    }
+}
+
+impl Drop for Lab {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            self.check_live();
+        }
     }
 }
 
@@ -162,24 +218,34 @@ pub fn host_mac(address: IpAddr) -> Mac {
     Mac([2, 0x10, last[0], last[1], last[2], last[3]])
 }
 
-/// What the host that a frame asks for says.
-fn answer_to(frame: &[u8]) -> Option<Vec<u8>> {
+/// The address that an ARP request or a neighbour solicitation asks for.
+fn asked_for(frame: &[u8]) -> Option<IpAddr> {
     let l3 = frame.get(14..)?;
     match u16::from_be_bytes([frame[12], frame[13]]) {
         uvs::wire::ethernet::ARP => {
             let asked = arp_of(l3)?;
             let question = asked.operation() == arp::REQUEST && asked.sender() != asked.target();
-            let owner = (host_mac(asked.target().into()), asked.target());
-            question.then(|| arp::reply(owner, (asked.sender_mac(), asked.sender())))
+            question.then(|| asked.target().into())
         }
         uvs::wire::ethernet::IPV6 => match nd::parse(l3)? {
-            nd::Message::Solicitation { source, target, source_mac: Some(source_mac) } => {
-                let owner = (host_mac(target.into()), target);
-                Some(nd::advertisement(owner, (source_mac, source), nd::SOLICITED | nd::OVERRIDE))
-            }
+            nd::Message::Solicitation { target, source_mac: Some(_), .. } => Some(target.into()),
             _ => None,
         },
         _ => None,
+    }
+}
+
+/// What the host that such a frame asks for says.
+fn answer_of(frame: &[u8], mac: Mac) -> Vec<u8> {
+    let l3 = &frame[14..];
+    match nd::parse(l3) {
+        Some(nd::Message::Solicitation { source, target, source_mac: Some(source_mac) }) => {
+            nd::advertisement((mac, target), (source_mac, source), nd::SOLICITED | nd::OVERRIDE)
+        }
+        _ => {
+            let asked = arp_of(l3).unwrap();
+            arp::reply((mac, asked.target()), (asked.sender_mac(), asked.sender()))
+        }
     }
 }
 

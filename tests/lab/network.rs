@@ -161,7 +161,11 @@ pub fn nothing(lab: &mut Lab, by: usize, frame: &[u8]) {
 pub fn becomes(lab: &mut Lab, by: usize, frame: &[u8], leaves_by: usize, expected: &[u8]) {
     let left = one(lab, by, frame, leaves_by);
     let (is, should) = (describe::describe(&left), describe::describe(expected));
-    assert!(left == expected, "{}\nbecame     {is}\ninstead of {should}\n{left:02x?}\n{expected:02x?}", describe::describe(frame));
+    assert!(
+        left == expected,
+        "{}\nbecame     {is}\ninstead of {should}\n{left:02x?}\n{expected:02x?}",
+        describe::describe(frame)
+    );
 }
 
 /// Frames in words.
