@@ -111,7 +111,7 @@ impl Published {
             let before = self.version.load(Ordering::Acquire);
             let words: [u64; WORDS] = std::array::from_fn(|i| self.words[i].load(Ordering::Relaxed));
             fence(Ordering::Acquire);
-            if before % 2 == 0 && before == self.version.load(Ordering::Relaxed) {
+            if before.is_multiple_of(2) && before == self.version.load(Ordering::Relaxed) {
                 return zerocopy::transmute!(words);
             }
             std::hint::spin_loop();

@@ -24,6 +24,8 @@ pub struct Request {
     pub service: usize,
     /// Source address.
     pub client: IpAddr,
+    /// Source port. A client that uses one again while the director remembers its last conn is not scheduled: it has that conn's server.
+    pub client_port: u16,
 }
 
 /// What became of it.
@@ -70,9 +72,11 @@ impl Round {
                 let vip = services[request.service].vip;
                 let seconds = REQUEST_TIME_MAX.as_secs();
                 format!(
-                    "url = \"http://{vip}{PAGE}\"\ninterface = \"{}\"\noutput = \"{}/{number}\"\nmax-time = {seconds}\n\
-                     noproxy = \"*\"\ngloboff\nwrite-out = \"{number} %{{exitcode}} %{{http_code}} %{{errormsg}}\\n\"\n",
+                    "url = \"http://{vip}{PAGE}\"\ninterface = \"{}\"\nlocal-port = {}\noutput = \"{}/{number}\"\n\
+                     max-time = {seconds}\nnoproxy = \"*\"\ngloboff\n\
+                     write-out = \"{number} %{{exitcode}} %{{http_code}} %{{errormsg}}\\n\"\n",
                     request.client,
+                    request.client_port,
                     directory.display()
                 )
             })

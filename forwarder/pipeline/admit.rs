@@ -184,7 +184,7 @@ impl Shard {
     /// Picks a real server and counts the conn that it will get, under one lock: the next pick sees it.
     fn pick(&mut self, service: &Service, parsed: &Parsed, key: &Key, now: Now) -> Option<First> {
         let flow = Flow { client: key.src(), client_port: key.sport(), vip: key.dst(), vip_port: key.dport() };
-        let moment = Moment { now_ms: now.ms, random: self.random.next() };
+        let moment = Moment { now_ms: now.ms, random: self.random.u64(..) };
         let live = &self.shared.live;
         let mut pool = service.lock(live);
         let first = self.first(parsed, pool.pick(&flow, &moment)?);

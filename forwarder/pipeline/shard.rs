@@ -41,7 +41,7 @@ pub struct Shard {
     /// FullNAT's local ports.
     pub local_ports: LocalPorts,
     /// Random bits for schedulers and identifications; nothing secret hangs on them.
-    pub random: Random,
+    pub random: fastrand::Rng,
     /// Conns that this burst ended and whose counts are settled. Each frame ends one at most.
     ending: ArrayVec<ConnId, { crate::port::BURST }>,
 }
@@ -67,7 +67,7 @@ impl Shard {
             counts: Counts::default(),
             traffic,
             local_ports: LocalPorts::new(seed),
-            random: Random(seed),
+            random: fastrand::Rng::with_seed(seed),
             ending: ArrayVec::new(),
         }
     }
@@ -128,21 +128,6 @@ impl Shared {
         if let Some(template) = conn.template() {
             self.templates.release(template);
         }
-    }
-}
-
-/// SplitMix64 (Steele, Lea, Flood 2014): a stream of random bits from a seed, so that a run of the lab can be repeated.
-pub struct Random(pub u64);
-
-impl Random {
-    /// The next 64 bits.
-    #[inline]
-    pub fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut bits = self.0;
-        bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        bits ^ (bits >> 31)
     }
 }
 

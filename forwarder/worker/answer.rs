@@ -117,7 +117,7 @@ impl<P: Port> Worker<P> {
         let (ethernet, l3) = room.split_at_mut(ETHERNET_BYTES);
         let ethertype: [u8; 2] = if sender.is_ipv4() { [0x08, 0x00] } else { [0x86, 0xdd] };
         ethernet[12..].copy_from_slice(&ethertype);
-        let Some(bytes) = build(l3, self.shard.random.next() as u16) else {
+        let Some(bytes) = build(l3, self.shard.random.u16(..)) else {
             self.answers.give_back();
             return Said::Nothing;
         };
@@ -137,7 +137,7 @@ impl<P: Port> Worker<P> {
         if !self.answers.allows(now.ms) {
             return Said::Unsaid.fate();
         }
-        let id = self.shard.random.next() as u16;
+        let id = self.shard.random.u16(..);
         let copy = &frame.bytes()[..usize::from(parsed.end)];
         let made = self.egress.make(egress, copy, &mut self.shard.counts).map(|mut reply| {
             let bytes = icmp::echo_reply(&mut reply.bytes_mut()[l3..], l4, id).unwrap_or(0);

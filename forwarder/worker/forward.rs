@@ -129,7 +129,7 @@ impl Shard {
         let l4 = usize::from(parsed.l4 - parsed.l3);
         match (conn.method(), hit.direction) {
             (Method::Tun, _) => {
-                let id = self.random.next() as u16;
+                let id = self.random.u16(..);
                 self.encapsulate(frame, parsed, hit, hop, id)?;
             }
             (Method::Nat | Method::FullNat, direction) if parsed.class == Class::IcmpError => {

@@ -49,6 +49,11 @@ impl<F> Held<F> {
         self.frames.len()
     }
 
+    /// Does no frame wait?
+    pub fn is_empty(&self) -> bool {
+        self.frames.is_empty()
+    }
+
     /// Keeps the frame, or gives the reason why not.
     pub fn keep(&mut self, frame: F, towards: Towards, now_ms: u64) -> Result<(), Reason> {
         let same = self.frames.iter().filter(|waiting| waiting.towards == towards).count();

@@ -176,7 +176,7 @@ impl<P: Port> Worker<P> {
             return;
         }
         self.housekeeping_ms = now.ms + HOUSEKEEPING_MS;
-        if self.held.len() > 0 {
+        if !self.held.is_empty() {
             self.release_held(now);
         }
         self.rings.forget_asked();
@@ -189,7 +189,7 @@ impl<P: Port> Worker<P> {
         let counts = &mut self.shard.counts;
         counts.turns += 1;
         counts.busy_turns += u64::from(busy);
-        if busy || counts.turns % PUBLISH_TURNS == 0 {
+        if busy || counts.turns.is_multiple_of(PUBLISH_TURNS) {
             counts.conns = self.shard.table.len() as u64;
             counts.held = self.held.len() as u64;
             self.published.publish(counts);

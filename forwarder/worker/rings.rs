@@ -47,6 +47,7 @@ pub enum Report {
 }
 
 /// What control tells a worker.
+#[expect(clippy::large_enum_variant, reason = "a box would make the worker free memory")]
 pub enum Order {
     /// Transmit this frame.
     Send {
