@@ -15,5 +15,6 @@ pub mod rewrite;
 pub mod services;
 pub mod snapshot;
 pub mod stats;
+pub mod steer;
 pub mod wire;
 pub mod worker;

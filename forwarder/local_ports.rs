@@ -7,6 +7,7 @@
 //! ```
 
 use crate::services::ServerId;
+use crate::steer::{PORT_SLOTS, slots_of};
 use arrayvec::ArrayVec;
 use conntrack::{Key, Table, Tick};
 use std::net::{IpAddr, SocketAddr};
@@ -24,7 +25,7 @@ const PROBES_MAX: usize = 512;
 const FAILURES_MAX: usize = 16;
 
 /// The owner of a port among workers: the port's low bits.
-const SLOTS: u32 = 64;
+const SLOTS: u32 = PORT_SLOTS as u32;
 /// Ports per slot.
 const PORTS_PER_SLOT: u32 = (65_536 - PORT_MIN as u32) / SLOTS;
 
@@ -44,14 +45,14 @@ pub struct LocalPorts {
     seed: u64,
     cursor: u32,
     /// The slots this worker owns.
-    slots: ArrayVec<u16, { SLOTS as usize }>,
+    slots: ArrayVec<u16, PORT_SLOTS>,
     failures: ArrayVec<Failure, FAILURES_MAX>,
 }
 
 impl LocalPorts {
-    /// All slots are this worker's.
-    pub fn new(seed: u64) -> Self {
-        Self { seed, cursor: 0, slots: (0..SLOTS as u16).collect(), failures: ArrayVec::new() }
+    /// Those of the slots that are this worker's.
+    pub fn new(seed: u64, worker: usize, workers: usize) -> Self {
+        Self { seed, cursor: 0, slots: slots_of(worker, workers).collect(), failures: ArrayVec::new() }
     }
 
     /// A free endpoint towards `real_server`, at one of `addresses`. None: exhausted, and counted.

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 
 use crate::read::{Table, Value};
 
-/// How many workers this version can run; the pipeline is built for more, hand-off between them is not there yet.
-pub const WORKERS_MAX: usize = 1;
+/// Most workers: each owns at least one of the 64 slots that FullNAT's local ports fall into.
+pub const WORKERS_MAX: usize = 64;
 /// EAL lcores are below this (RTE_MAX_LCORE of Debian's DPDK).
 pub const LCORES_MAX: u32 = 128;
 /// Bound of `conns_max`: the table's index is two entries of 32 bits per conn.
@@ -41,8 +41,6 @@ pub struct Director {
     pub run_dir: PathBuf,
     /// What a worker without frames does.
     pub idle: Idle,
-    /// Whether frames to the director's MAC for other hosts are routed.
-    pub forward: bool,
 }
 
 /// What a worker without frames does.
@@ -86,7 +84,6 @@ impl Default for Director {
             neighbors_max: 8_192,
             run_dir: PathBuf::from("/run/uvs"),
             idle: Idle::Adaptive,
-            forward: true,
         }
     }
 }
@@ -98,13 +95,13 @@ impl Default for Eal {
 }
 
 pub(crate) const DIRECTOR_KEYS: &[&str] =
-    &["workers", "conns_max", "templates_max", "servers_max", "neighbors_max", "run_dir", "idle", "forward"];
+    &["workers", "conns_max", "templates_max", "servers_max", "neighbors_max", "run_dir", "idle"];
 pub(crate) const EAL_KEYS: &[&str] = &["huge_pages", "memory_mb", "args"];
 
 pub(crate) fn read_director(root: &Table) -> Director {
     let mut director = Director::default();
     let Some(table) = root.table("director") else { return director };
-    table.check_keys(DIRECTOR_KEYS, &[]);
+    table.check_keys(DIRECTOR_KEYS, &[("forward", "the director does not route for others yet")]);
     let bounded = |key, most, default| table.get(key).and_then(|v| v.number(1..=most)).unwrap_or(default);
     director.conns_max = bounded("conns_max", CONNS_MAX, director.conns_max);
     director.templates_max = bounded("templates_max", TEMPLATES_MAX, director.templates_max);
@@ -118,9 +115,6 @@ pub(crate) fn read_director(root: &Table) -> Director {
     }
     if let Some(idle) = table.get("idle").and_then(|v| v.word(&[("adaptive", Idle::Adaptive), ("busy", Idle::Busy)])) {
         director.idle = idle;
-    }
-    if let Some(forward) = table.get("forward").and_then(|v| v.truth()) {
-        director.forward = forward;
     }
     director
 }
@@ -141,7 +135,7 @@ fn read_workers(value: &Value) -> Vec<u32> {
     if workers.is_empty() {
         value.fault("found an empty list; must name at least one lcore, such as [1]");
     } else if workers.len() > WORKERS_MAX {
-        value.fault(format!("found {} workers; must be {WORKERS_MAX} for now: several come later", workers.len()));
+        value.fault(format!("found {} workers; must be {WORKERS_MAX} at most", workers.len()));
     }
     workers
 }

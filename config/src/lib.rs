@@ -6,14 +6,13 @@
 //!
 //! | section | key | default | right |
 //! |---|---|---|---|
-//! | `[director]` | `workers` | `[1]` | lcores that forward; one for now |
+//! | `[director]` | `workers` | `[1]` | lcores that forward, 64 at most |
 //! | | `conns_max` | `1_000_000` | conns per worker |
 //! | | `templates_max` | `100_000` | persistence templates |
 //! | | `servers_max` | `65_536` | real servers of all services |
 //! | | `neighbors_max` | `8_192` | neighbours |
 //! | | `run_dir` | `"/run/uvs"` | absolute path |
 //! | | `idle` | `"adaptive"` | `"adaptive"`, `"busy"` |
-//! | | `forward` | `true` | whether frames for other hosts are routed |
 //! | `[eal]` | `huge_pages` | `"auto"` | `"auto"`, `"require"`, `"off"` |
 //! | | `memory_mb` | `1024` | MiB |
 //! | | `args` | `[]` | more words for `rte_eal_init` |

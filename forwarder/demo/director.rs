@@ -12,6 +12,7 @@ use super::network::Network;
 use super::plan::{self, config_file};
 use super::process::Process;
 use super::wait::{interrupted, wait_until};
+use crate::port::fault::TEST_VARIABLE;
 
 /// EAL takes a second or two on a busy machine; a sanitizer build more.
 const READY_WITHIN: Duration = Duration::from_secs(30);
@@ -19,8 +20,6 @@ const READY_WITHIN: Duration = Duration::from_secs(30);
 const STOP_WITHIN: Duration = Duration::from_secs(10);
 /// A director that hangs up is ending; how, we know when it has.
 const DYING_WITHIN: Duration = Duration::from_millis(500);
-/// Environment variable by which a test makes the director break a rewrite: proof that the checks see it.
-const BREAK_VARIABLE: &str = "UVS_TEST_BREAK";
 
 /// A running director.
 #[derive(Debug)]
@@ -32,12 +31,13 @@ pub struct Director {
 }
 
 impl Director {
-    /// Writes the file, starts `uvs run` with it, waits until it answers, and connects the wires. `broken` names a rewrite to break.
+    /// Writes the file, starts `uvs run` with it, waits until it answers, and connects the wires. `fault` is for
+    /// [`TEST_VARIABLE`]: proof that the checks see it.
     pub fn start(
         network: &Network,
         services: &[plan::Service],
         uvs: &Path,
-        broken: Option<&str>,
+        fault: Option<&str>,
     ) -> Result<Director, Failure> {
         let directory = network.directory();
         let (config, log, run_dir) =
@@ -50,8 +50,8 @@ impl Director {
 
         let mut command = network.director.command(uvs);
         command.arg("run").arg("-c").arg(&config);
-        if let Some(rewrite) = broken {
-            command.env(BREAK_VARIABLE, rewrite);
+        if let Some(fault) = fault {
+            command.env(TEST_VARIABLE, fault);
         }
         let process = Process::start("the director", &mut command, &log)?;
         let mut director = Director { process, run_dir, config, log };

@@ -41,8 +41,8 @@ pub struct DemoArgs {
     /// Leave everything up afterwards, print commands to try, and end at Ctrl-C
     #[arg(long)]
     pub keep: bool,
-    /// Tests: the director breaks this rewrite; the demo must notice
-    #[arg(long, hide = true, value_name = "REWRITE")]
+    /// Tests: the director makes this mistake in what it sends; the demo must notice
+    #[arg(long, hide = true, value_name = "FAULT")]
     pub test_break: Option<String>,
     /// Tests: the director is killed in mid-demo; the demo must notice
     #[arg(long, hide = true)]

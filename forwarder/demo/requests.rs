@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::Failure;
 use super::network::Network;
-use super::plan::{SERVERS, Service};
+use super::plan::{CLIENTS, SERVERS, Service};
 use super::process::Process;
 use super::servers::{PAGE, page};
 
@@ -16,6 +16,8 @@ use super::servers::{PAGE, page};
 const PARALLEL: usize = 16;
 /// A request takes milliseconds; a lost SYN costs one second, the next three.
 const REQUEST_TIME_MAX: Duration = Duration::from_secs(8);
+/// The clients' ports go up from here; those that the kernel chooses for other programs begin at 32768.
+const FIRST_PORT: u16 = 20_000;
 
 /// One request to be made.
 #[derive(Clone, Copy, Debug)]
@@ -24,8 +26,22 @@ pub struct Request {
     pub service: usize,
     /// Source address.
     pub client: IpAddr,
-    /// Source port. A client that uses one again while the director remembers its last conn is not scheduled: it has that conn's server.
+    /// Source port, never used before: the director may still remember the conn that it belonged to, and would not schedule.
     pub client_port: u16,
+}
+
+/// One request of every client to every service, from ports that no other `round` uses.
+pub fn of_every_client(services: &[Service], round: usize) -> Vec<Request> {
+    let first_port = FIRST_PORT + (round * services.len()) as u16;
+    let of_client = |index: usize| {
+        let ports = services.iter().enumerate().zip(first_port..);
+        ports.map(move |((service, plan), client_port)| Request {
+            service,
+            client: plan.family().client(index),
+            client_port,
+        })
+    };
+    (0..CLIENTS).flat_map(of_client).collect()
 }
 
 /// What became of it.
@@ -86,7 +102,8 @@ impl Round {
             .map_err(|error| Failure::new(format!("{}: {error}", file.display())))?;
 
         let mut command = network.client.command("curl");
-        command.args(["-q", "--silent", "--parallel", "--parallel-immediate"]);
+        // Without its second name, --silent lets a meter through that breaks into the lines of `write-out`.
+        command.args(["-q", "--silent", "--no-progress-meter", "--parallel", "--parallel-immediate"]);
         command.args((after_failure == AfterFailure::Stop).then_some("--fail-early"));
         command.args(["--parallel-max", &PARALLEL.to_string(), "--config"]).arg(&file);
         let curl = Process::start("curl", &mut command, &network.directory().join("curl.log"))?;

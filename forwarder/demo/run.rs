@@ -9,7 +9,7 @@ use control::show;
 use super::director::Director;
 use super::network::{Attachment, Network};
 use super::plan::{CLIENTS, Family, SERVERS, Service};
-use super::requests::{AfterFailure, Answer, Request, Round};
+use super::requests::{self, AfterFailure, Answer, Request, Round};
 use super::servers::{self, PAGE, Server};
 use super::shares::{Promise, listing_of};
 use super::table::{Screen, State};
@@ -92,7 +92,7 @@ impl<'a> Demo<'a> {
 
     fn rounds(&mut self, started: Instant) -> Result<(), Failure> {
         for number in 1..=ROUNDS {
-            let requests = self.requests();
+            let requests = requests::of_every_client(self.services, number);
             let mut round = Round::start(&self.network, self.services, requests, AfterFailure::Stop)?;
             if self.args.test_kill && number == ROUNDS / 2 {
                 self.director.kill();
@@ -107,15 +107,6 @@ impl<'a> Demo<'a> {
             self.screen.step(&self.progress(started));
         }
         Ok(())
-    }
-
-    /// One request of every client to every service.
-    fn requests(&self) -> Vec<Request> {
-        let of_client = |index: usize| {
-            let services = self.services.iter().enumerate();
-            services.map(move |(service, plan)| Request { service, client: plan.family().client(index) })
-        };
-        (0..CLIENTS).flat_map(of_client).collect()
     }
 
     /// Asks the director for its counters and draws them, then rests.

@@ -138,6 +138,7 @@ pub fn listing_of<'a>(listing: &'a [show::Service], service: &Service) -> Option
 mod tests {
     use super::*;
     use crate::demo::plan::{Family, Method, RealServer};
+    use crate::demo::requests::of_every_client;
 
     fn service(scheduler: &'static str, weights: [u32; SERVERS]) -> (Service, show::Service) {
         let vip = std::net::SocketAddr::new(Family::V4.vip(0), 80);
@@ -163,8 +164,10 @@ mod tests {
     fn asked(scheduler: &'static str, weights: [u32; SERVERS]) -> Promise {
         let (service, told) = service(scheduler, weights);
         let mut promise = Promise::of(&service, &told).unwrap();
-        for number in 0..240 {
-            promise.ask(&Request { service: 0, client: Family::V4.client(number % 40) });
+        for round in 0..6 {
+            for request in of_every_client(std::slice::from_ref(&service), round) {
+                promise.ask(&request);
+            }
         }
         promise
     }
@@ -180,7 +183,7 @@ mod tests {
     fn hashes_promise_a_server_to_each_client() {
         let (service, told) = service("sh", [1; SERVERS]);
         let mut promise = Promise::of(&service, &told).unwrap();
-        let request = Request { service: 0, client: Family::V4.client(7) };
+        let request = of_every_client(&[service], 0)[7];
         let first = promise.ask(&request);
         assert!(first.is_some());
         assert_eq!(promise.ask(&request), first);

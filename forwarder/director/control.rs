@@ -3,12 +3,12 @@
 
 use super::listing::Listings;
 use super::settings;
-use crate::local_ports::Failure;
+use crate::local_ports::{Failure, LocalPorts};
 use crate::neigh::{Interface, Limits, Neighbors, NextHops, NoPort, StaticRoute};
 use crate::pipeline::shard::TrafficTable;
 use crate::pipeline::{Now, Shard, shard::Shared};
 use crate::services::book::{Book, Refused, ServerSpec, ServiceSpec};
-use crate::services::live::TrafficCounts;
+use crate::services::live::{SERVICES_MAX, TrafficCounts};
 use crate::services::{LiveTable, MarkRule, ServerId, ServiceKey, Services};
 use crate::snapshot::{Publisher, Snapshots};
 use crate::stats::{Counts, Published};
@@ -98,11 +98,12 @@ impl Control {
         now: Now,
     ) -> Result<(Control, Vec<WorkerParts>), StartError> {
         let shared = Arc::new(Shared {
-            live: LiveTable::default(),
+            live: LiveTable::new(config.director.servers_max as usize, SERVICES_MAX),
             templates: Templates::new(config.director.templates_max as usize, Seed::from_u64(seed), now.tick),
         });
         let mut neighbors = neighbors(&config, macs, now)?;
-        let mut book = Book::new(shared.clone());
+        let workers = config.director.workers.len();
+        let mut book = Book::new(shared.clone(), workers, Seed::from_u64(seed));
         book.set_policy(settings::policy(&config));
         book.set_marks(config.marks.iter().map(settings::mark_rule).collect());
         let first_services = book.snapshot().unwrap_or_default();
@@ -245,8 +246,10 @@ impl Control {
         let (worker_rings, control_rings) = rings();
         let published = Arc::new(Published::default());
         let worker_seed = seed.wrapping_add(u64::from(lcore));
+        let local_ports = LocalPorts::new(worker_seed, self.workers.len(), self.config.director.workers.len());
         let (services, next_hops) = (self.services.current(), self.next_hops.current());
-        let shard = Shard::new(table, self.shared.clone(), services, next_hops, traffic.clone(), worker_seed);
+        let shard =
+            Shard::new(table, self.shared.clone(), services, next_hops, traffic.clone(), local_ports, worker_seed);
         self.workers.push(WorkerLink { lcore, rings: control_rings, published: published.clone(), traffic });
         let snapshots = Snapshots::of(&self.services, &self.next_hops);
         Ok(WorkerParts { shard, rings: worker_rings, snapshots, published })
@@ -259,12 +262,14 @@ impl Control {
             let Ok(message) = self.workers[worker].rings.neighbors.pop() else { break };
             self.neighbors.frame(message.port, &message.frame, now_ms);
         }
+        while let Ok(listing) = self.workers[worker].rings.listings.pop() {
+            self.listings.put(listing);
+        }
         for _ in 0..MESSAGES_PER_TURN {
             let Ok(report) = self.workers[worker].rings.reports.pop() else { break };
             match report {
                 Report::Wanted { port, address } => self.neighbors.wanted(port, address, now_ms),
                 Report::LocalPorts(failure) => self.local_ports_failed(failure),
-                Report::Listed(listing) => self.listings.put(listing),
             }
         }
     }
@@ -340,7 +345,7 @@ fn neighbors(config: &Config, macs: &[[u8; 6]], now: Now) -> Result<Neighbors, N
         .map(|(to, gateway, port)| StaticRoute { to, gateway, port: Some(port as u16) })
         .collect();
     let statics: Vec<_> = config.neighbors.iter().map(|neighbor| (neighbor.address, neighbor.mac.0)).collect();
-    let limits = Limits { neighbors_max: config.director.neighbors_max as usize, router: config.director.forward };
+    let limits = Limits { neighbors_max: config.director.neighbors_max as usize, ..Limits::default() };
     Neighbors::new(interfaces, &routes, &statics, limits, now.ms)
 }
 

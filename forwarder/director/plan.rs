@@ -75,27 +75,37 @@ fn memory_refusal(config: &Config, available: usize) -> Option<String> {
     let frames = config.eal.memory_mb as usize * MB;
     let needed = Table::memory_bytes(conns_max) * workers;
     (needed + frames > available).then(|| {
-        let per_conn = (needed / workers / conns_max).max(1);
+        let room = available.saturating_sub(frames) / workers;
         format!(
             "director.conns_max: found {conns_max}, which takes {} MB beside the {} MB of eal.memory_mb; this machine has {} MB \
              available, enough for {} conns per worker",
             needed / MB,
             config.eal.memory_mb,
             available / MB,
-            available.saturating_sub(frames) / per_conn / workers,
+            conns_that_fit(room),
         )
     })
 }
 
-/// Memory that can be had, unused huge pages included.
+/// The largest table that takes no more than `room` bytes.
+fn conns_that_fit(room: usize) -> usize {
+    let (mut fits, mut too_many) = (0, room / size_of::<conntrack::Conn>() + 1);
+    while too_many - fits > 1 {
+        let conns = fits + (too_many - fits) / 2;
+        if Table::memory_bytes(conns) <= room { fits = conns } else { too_many = conns }
+    }
+    fits
+}
+
+/// Memory that can be had. Reserved huge pages are not in it: conn tables do not take those, and frames that do leave
+/// more of the rest.
 fn available_bytes() -> Option<usize> {
     let text = std::fs::read_to_string("/proc/meminfo").ok()?;
     let value = |name: &str| -> Option<usize> {
         let line = text.lines().find(|line| line.starts_with(name))?;
         line.split_whitespace().nth(1)?.parse().ok()
     };
-    let huge = value("HugePages_Free:").unwrap_or(0) * value("Hugepagesize:").unwrap_or(0);
-    Some((value("MemAvailable:")? + huge) * 1024)
+    Some(value("MemAvailable:")? * 1024)
 }
 
 fn missing_device(port: &config::Port) -> Option<String> {

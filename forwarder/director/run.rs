@@ -8,6 +8,7 @@ use crate::port::fault::{Fault, FaultPort, TEST_VARIABLE};
 use crate::worker::held::HELD_MAX;
 use crate::worker::idle::IdleWait;
 use crate::worker::limit::ANSWERS_PER_S;
+use crate::worker::peers::Peers;
 use crate::worker::{Worker, WorkerPort};
 use config::{Config, Idle};
 use control::{Admin, show};
@@ -142,22 +143,25 @@ fn start_workers(
     let mut ports: Vec<Vec<WorkerPort<FaultPort<DpdkPort>>>> = (0..workers).map(|_| Vec::new()).collect();
     for device in devices {
         let mac = device.info().mac;
-        for (worker, view) in device.start(workers)?.into_iter().enumerate() {
-            ports[worker].push(WorkerPort { device: FaultPort::new(view, fault), mac });
+        let views = device.start(workers)?;
+        let senders = views.iter().filter(|view| view.can_send()).count();
+        for (worker, view) in views.into_iter().enumerate() {
+            let sender = if view.can_send() { worker } else { worker % senders };
+            ports[worker].push(WorkerPort { device: FaultPort::new(view, fault), mac, sender });
         }
     }
-    let launch = |((parts, ports), lcore): ((WorkerParts, _), &u32)| {
+    let launch = |(((parts, ports), peers), lcore): (((WorkerParts, _), _), &u32)| {
         // Memory is taken now, not while packets wait.
         parts
             .shard
             .table
             .populate()
             .map_err(|error| format!("director.conns_max: no memory for the table: {error}"))?;
-        let worker = Worker::new(parts, ports, ANSWERS_PER_S);
+        let worker = Worker::new(parts, ports, peers, ANSWERS_PER_S);
         let (idle, stop) = (config.director.idle, stop.clone());
         Ok::<_, Failure>(lcore::launch(eal, *lcore, move || work(worker, idle, clock, &stop))?)
     };
-    let launched = parts.into_iter().zip(ports).zip(&config.director.workers).map(launch);
+    let launched = parts.into_iter().zip(ports).zip(Peers::of(workers)).zip(&config.director.workers).map(launch);
     launched.collect()
 }
 

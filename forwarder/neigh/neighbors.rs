@@ -188,7 +188,7 @@ impl Neighbors {
         for (id, entry) in self.table.iter() {
             let Some(interface) = self.topology.interface(entry.port) else { continue };
             let was_used = self.published.as_ref().and_then(|old| old.get(id)).is_some_and(NextHop::take_used);
-            let source = self.topology.source_towards(entry.port, entry.address);
+            let source = self.topology.source_behind(entry.port, entry.address);
             let hop = NextHop::new(id, interface, entry.address, entry.hop_state(), entry.mac.0, was_used);
             slots[id.slot()] = hop.seen_from(source);
         }

@@ -5,7 +5,7 @@ use super::interface::{Interface, is_link_local};
 use super::prefixes::Prefixes;
 use hashbrown::HashSet;
 use ipnet::{IpNet, Ipv4Net};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 /// A route of the operator's file: a `[[route]]`, or a port's gateway (then `to` is 0.0.0.0/0 or ::/0).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -146,6 +146,13 @@ impl Topology {
         own.source_towards(to)
             .or_else(|| self.interfaces.iter().find_map(|other| other.source_towards(to)))
             .or_else(link_local)
+    }
+
+    /// The own address to send from to hosts behind this neighbour, or to itself. A router that is known by its link-local
+    /// address leads to hosts that must not see ours: link-local sources are not forwarded (RFC 4291, section 2.5.6).
+    pub(super) fn source_behind(&self, port: u16, neighbor: IpAddr) -> Option<IpAddr> {
+        let beyond = if is_link_local(neighbor) { IpAddr::V6(Ipv6Addr::UNSPECIFIED) } else { neighbor };
+        self.source_towards(port, beyond)
     }
 
     /// The port of a static neighbour.

@@ -38,7 +38,7 @@ impl Shard {
             return Step::Forward(hit);
         }
         let available = self.shared.live.is_available(ServerId(conn.server));
-        if available && parsed.tcp_flags & SYN == 0 {
+        if available && parsed.tcp_flags & SYN == 0 && !self.has_ending() {
             return Step::Forward(hit);
         }
         if self.is_ending(hit.id) {
@@ -76,6 +76,10 @@ impl Shard {
         if let Some(hit) = self.table.find(key, now.tick).filter(|hit| !self.is_ending(hit.id)) {
             return Step::Forward(hit);
         }
+        if parsed.class == Class::IcmpError {
+            // Its key is that of the packet that it quotes: no service is asked for.
+            return Step::Local;
+        }
         let services = self.services.clone();
         let Some(service) = services.find(key).filter(|_| self.starts_conn(parsed)) else {
             return match self.next_hops.is_local(key.dst()) {
@@ -90,9 +94,13 @@ impl Shard {
         }
     }
 
-    /// Only a SYN starts a TCP conn; with sloppy_tcp any segment but a RST.
+    /// Only a SYN starts a TCP conn; with sloppy_tcp any segment but a RST. Other protocols than TCP and UDP start none yet.
     fn starts_conn(&self, parsed: &Parsed) -> bool {
-        parsed.protocol != protocol::TCP || self.tcp_state(parsed, Seen::Inbound).is_some()
+        match parsed.protocol {
+            protocol::TCP => self.tcp_state(parsed, Seen::Inbound).is_some(),
+            // A mark takes any protocol, but a rewrite must know how to mend the checksum.
+            protocol => protocol == protocol::UDP,
+        }
     }
 
     fn tcp_state(&self, parsed: &Parsed, seen: Seen) -> Option<State> {

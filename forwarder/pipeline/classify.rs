@@ -43,6 +43,8 @@ pub struct Parsed {
     pub l4: u16,
     /// Where the IP packet ends.
     pub end: u16,
+    /// The port it came by.
+    pub port: u8,
     /// IPv6?
     pub v6: bool,
     /// IP protocol number of what starts at `l4`.
@@ -54,9 +56,9 @@ pub struct Parsed {
 }
 
 impl Parsed {
-    /// Nothing is known yet.
+    /// Nothing is known yet but the port.
     pub const NOTHING: Parsed =
-        Parsed { l3: 0, l4: 0, end: 0, v6: false, protocol: 0, tcp_flags: 0, class: Class::Neighbor };
+        Parsed { l3: 0, l4: 0, end: 0, port: 0, v6: false, protocol: 0, tcp_flags: 0, class: Class::Neighbor };
 
     /// Bytes of the IP packet, header included.
     pub fn ip_bytes(&self) -> usize {

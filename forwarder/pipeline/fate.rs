@@ -65,6 +65,7 @@ reasons! {
     TooBig = "too_big": "longer than the path takes; the sender was told (fragmentation needed, packet too big)",
     WouldFragment = "would_fragment": "longer than the path takes and may be fragmented; fragments are not made yet",
     NoHeadroom = "no_headroom": "the device left no room in front of the frame for a tunnel header",
+    HandoffFull = "handoff_full": "the ring to the worker that owns the flow, or that can transmit, was full",
     TxRefused = "tx_refused": "the device refused to transmit",
     AnswerLimited = "answer_limited": "an answer of the director's own was due but over its rate limit, or not to be had",
     ControlBusy = "control_busy": "an ARP or neighbour discovery frame found the ring to control full",

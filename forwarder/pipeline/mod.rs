@@ -63,10 +63,10 @@ pub struct Batch {
 }
 
 impl Batch {
-    /// Adds a frame that came by the port with this MAC.
+    /// Adds a frame that came by this port, which has this MAC.
     #[inline]
-    pub fn add(&mut self, frame: &[u8], mac: StationMac) {
-        self.parsed.push(Parsed::NOTHING);
+    pub fn add(&mut self, frame: &[u8], port: u8, mac: StationMac) {
+        self.parsed.push(Parsed { port, ..Parsed::NOTHING });
         self.keys.push(no_key());
         if let (Some(parsed), Some(key)) = (self.parsed.last_mut(), self.keys.last_mut()) {
             classify(frame, mac, parsed, key);
@@ -81,8 +81,8 @@ impl Batch {
         for (parsed, hit) in self.parsed.iter().zip(hits) {
             self.steps.push(match (parsed.class, hit) {
                 (Class::Flow | Class::IcmpError, Some(hit)) => Step::Forward(hit),
-                (Class::Flow, None) => Step::Admit,
-                (Class::IcmpError | Class::Other, _) => Step::Local,
+                (Class::Flow | Class::IcmpError, None) => Step::Admit,
+                (Class::Other, _) => Step::Local,
                 (Class::Neighbor, _) => Step::Neighbor,
                 (Class::Refused(reason), _) => Step::Refuse(reason, None),
             });

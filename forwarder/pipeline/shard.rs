@@ -57,6 +57,7 @@ impl Shard {
         services: Arc<Services>,
         next_hops: Arc<NextHops>,
         traffic: Arc<TrafficTable>,
+        local_ports: LocalPorts,
         seed: u64,
     ) -> Self {
         Self {
@@ -66,7 +67,7 @@ impl Shard {
             next_hops,
             counts: Counts::default(),
             traffic,
-            local_ports: LocalPorts::new(seed),
+            local_ports,
             random: fastrand::Rng::with_seed(seed),
             ending: ArrayVec::new(),
         }
@@ -82,6 +83,12 @@ impl Shard {
     pub fn end_now(&mut self, id: ConnId) {
         self.shared.settle(self.table.conn(id));
         self.table.remove(id);
+    }
+
+    /// Did this burst end any conn?
+    #[inline]
+    pub(super) fn has_ending(&self) -> bool {
+        !self.ending.is_empty()
     }
 
     /// Was the conn ended by this burst?

@@ -42,6 +42,10 @@ impl Shard {
 
     /// A TCP packet that may change its conn's state.
     fn follow_tcp(&mut self, parsed: &Parsed, hit: Hit, now: Now) {
+        // A later packet of the burst ended the conn: its counts are settled.
+        if self.is_ending(hit.id) {
+            return;
+        }
         let policy = &self.services.policy;
         let conn = self.table.conn_mut(hit.id);
         let seen = Seen::of(conn.method(), hit.direction);

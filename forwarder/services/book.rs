@@ -9,8 +9,9 @@ use super::{MarkRule, Persistence, Policy, Pool, RealServer, Service, ServiceKey
 use crate::neigh::NextHopId;
 use crate::pipeline::Now;
 use crate::pipeline::shard::Shared;
-use conntrack::{Method, Templates};
-use hashbrown::HashSet;
+use crate::steer::Steering;
+use conntrack::{Method, Seed, Templates};
+use hashbrown::{HashMap, HashSet};
 use sched::{Change, Kind, Picker, Server, Settings, Thresholds};
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -82,31 +83,38 @@ pub struct Listed {
 /// Control's services.
 pub struct Book {
     shared: Arc<Shared>,
+    workers: usize,
+    seed: Seed,
     services: BTreeMap<ServiceKey, Entry>,
     marks: Vec<MarkRule>,
     policy: Arc<Policy>,
     trash: Trash,
     free_servers: Vec<ServerId>,
     free_services: Vec<ServiceId>,
+    /// Whose list of changed servers is whose.
+    owners: HashMap<ServiceId, ServiceKey>,
     /// Places that were freed since the last call of [`Book::take_freed`].
     freed: Vec<ServerId>,
     changed: bool,
 }
 
 impl Book {
-    /// No services yet.
-    pub fn new(shared: Arc<Shared>) -> Self {
+    /// No services yet. `seed` is that of the workers' conn tables.
+    pub fn new(shared: Arc<Shared>, workers: usize, seed: Seed) -> Self {
         let live = &shared.live;
         let free_servers = (0..live.servers_max() as u32).rev().map(ServerId).collect();
         let free_services = (0..live.services_max() as u32).rev().map(ServiceId).collect();
         Self {
             shared,
+            workers,
+            seed,
             services: BTreeMap::new(),
             marks: Vec::new(),
             policy: Arc::default(),
             trash: Trash::default(),
             free_servers,
             free_services,
+            owners: HashMap::new(),
             freed: Vec::new(),
             changed: true,
         }
@@ -130,6 +138,7 @@ impl Book {
             return Err(Refused::ServiceExists);
         }
         let id = self.free_services.pop().ok_or(Refused::Full)?;
+        self.owners.insert(id, key);
         let picker = Picker::prepare(spec.scheduler, &spec.settings, Vec::new(), Vec::new());
         let pool = Arc::new(Mutex::new(Pool { picker, servers: Vec::new() }));
         self.services.insert(key, Entry { service: Arc::new(service(id, key, spec, pool)), servers: Vec::new() });
@@ -156,6 +165,7 @@ impl Book {
         }
         // Empties the list of changed servers; the next owner of the place starts with an empty one.
         drop(entry.service.lock(&self.shared.live));
+        self.owners.remove(&entry.service.id);
         self.free_services.push(entry.service.id);
         self.changed = true;
         Ok(())
@@ -163,10 +173,11 @@ impl Book {
 
     /// A new real server, at the head of the list.
     pub fn add_server(&mut self, key: ServiceKey, address: SocketAddr, spec: ServerSpec) -> Result<(), Refused> {
-        let entry = self.services.get_mut(&key).ok_or(Refused::NoService)?;
+        let entry = self.services.get(&key).ok_or(Refused::NoService)?;
         if entry.position(address).is_some() {
             return Err(Refused::ServerExists);
         }
+        let service = entry.service.id;
         let id = match self.trash.take(key, address) {
             Some(id) => id,
             None => {
@@ -175,9 +186,13 @@ impl Book {
                 id
             }
         };
-        self.shared.live.attach(id, entry.service.id, spec.thresholds);
-        entry.servers.insert(0, listed(id, address, spec, 0));
-        entry.republish(&self.shared.live, &self.trash, Change::Servers);
+        let before = self.shared.live.service_of(id);
+        self.shared.live.attach(id, service, spec.thresholds);
+        self.hear_changes(before);
+        if let Some(entry) = self.services.get_mut(&key) {
+            entry.servers.insert(0, listed(id, address, spec, 0));
+            entry.republish(&self.shared.live, &self.trash, Change::Servers);
+        }
         Ok(())
     }
 
@@ -212,13 +227,19 @@ impl Book {
         templates.visit(now.tick, |template| {
             referred.insert(ServerId(template.server));
         });
-        for (key, id) in self.trash.expire(&self.shared.live, now.ms, |id| referred.contains(&id)) {
-            if let Some(entry) = self.services.get(&key) {
-                // Takes the id off the list of changed servers before it becomes another server's.
-                drop(entry.service.lock(&self.shared.live));
-            }
+        let expired = self.trash.expire(&self.shared.live, now.ms, |id| referred.contains(&id));
+        for id in expired {
             self.free_servers.push(id);
             self.freed.push(id);
+        }
+    }
+
+    /// Empties a service's list of changed servers. A server that goes to another service must not stay on the list of its
+    /// former one: while it is on a list, what changes about it is not announced again.
+    fn hear_changes(&self, service: ServiceId) {
+        match self.owners.get(&service).and_then(|key| self.services.get(key)) {
+            Some(entry) => drop(entry.service.lock(&self.shared.live)),
+            None => self.shared.live.for_each_changed(service, |_, _| {}),
         }
     }
 
@@ -235,16 +256,21 @@ impl Book {
                 marks: self.marks.clone(),
                 vips: self.vips().collect(),
                 policy: self.policy.clone(),
+                steering: self.steering(),
             })
         })
     }
 
+    /// Packets to a VIP that lost its last service are inbound as long as its conns may live.
+    fn steering(&self) -> Steering {
+        let policy = &self.policy;
+        let locals = policy.local_v4.iter().chain(&policy.local_v6).copied();
+        Steering::new(self.workers, self.seed.clone(), self.trash.vips().chain(self.vips()), locals)
+    }
+
     /// Every VIP.
     pub fn vips(&self) -> impl Iterator<Item = IpAddr> + '_ {
-        self.services.keys().filter_map(|key| match key {
-            ServiceKey::Endpoint { vip, .. } => Some(*vip),
-            ServiceKey::Mark { .. } => None,
-        })
+        self.services.keys().filter_map(ServiceKey::vip)
     }
 
     /// Where a real server is, if it is one of a service now.

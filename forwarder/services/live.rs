@@ -9,8 +9,6 @@ use crossbeam::utils::CachePadded;
 use sched::{Load, Thresholds};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering::*};
 
-/// Real servers that can be known at once, removed ones with conns included.
-pub const SERVERS_MAX: usize = 65_536;
 /// Virtual services that can be known at once.
 pub const SERVICES_MAX: usize = 65_536;
 
@@ -48,12 +46,6 @@ pub struct LiveTable {
     changed: Box<[AtomicU32]>,
 }
 
-impl Default for LiveTable {
-    fn default() -> Self {
-        Self::new(SERVERS_MAX, SERVICES_MAX)
-    }
-}
-
 impl LiveTable {
     /// Room for that many real servers and services.
     pub fn new(servers_max: usize, services_max: usize) -> Self {
@@ -85,6 +77,11 @@ impl LiveTable {
         self.servers[id.0 as usize].service.store(service.0, Relaxed);
         self.available[id.0 as usize].store(1, Relaxed);
         self.set_thresholds(id, thresholds);
+    }
+
+    /// The service that the server was last attached to: its list of changed servers may hold the server still.
+    pub fn service_of(&self, id: ServerId) -> ServiceId {
+        ServiceId(self.servers[id.0 as usize].service.load(Relaxed))
     }
 
     /// Control: the server was removed from its service. Its conns stay counted.

@@ -7,6 +7,7 @@ pub mod live;
 mod trash;
 
 use crate::neigh::NextHopId;
+use crate::steer::Steering;
 use conntrack::states::Timeouts;
 use conntrack::{Key, Method};
 use hashbrown::{HashMap, HashSet};
@@ -36,6 +37,16 @@ pub enum ServiceKey {
         /// The family that the service is for.
         v6: bool,
     },
+}
+
+impl ServiceKey {
+    /// The VIP; none of a mark.
+    pub fn vip(&self) -> Option<IpAddr> {
+        match self {
+            ServiceKey::Endpoint { vip, .. } => Some(*vip),
+            ServiceKey::Mark { .. } => None,
+        }
+    }
 }
 
 /// A real server as a new conn takes it. Plain data: a pick copies it out of the lock.
@@ -163,6 +174,8 @@ pub struct Services {
     vips: HashSet<IpAddr, foldhash::fast::RandomState>,
     /// How conns behave.
     pub policy: Arc<Policy>,
+    /// Which worker owns a flow.
+    pub steering: Steering,
 }
 
 /// The settings of the conn table's keepers: `[ipvs]`, `[timeouts]`, `[fullnat]`.
@@ -199,6 +212,11 @@ impl Services {
         }
         let endpoint = |port| ServiceKey::Endpoint { protocol: key.protocol(), vip, port };
         self.by_key.get(&endpoint(key.dport())).or_else(|| self.by_key.get(&endpoint(0)))
+    }
+
+    /// Does a mark rule take the packet?
+    pub fn is_marked(&self, key: &Key) -> bool {
+        self.marks.iter().any(|rule| rule.takes(key))
     }
 
     /// Is the address a service's?

@@ -4,7 +4,7 @@
 use super::ServiceKey;
 use super::live::{LiveTable, ServerId};
 use hashbrown::HashMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 /// How long a removed server without conns is remembered.
 pub const TRASH_MS: u64 = 120_000;
@@ -37,25 +37,25 @@ impl Trash {
         self.0.get(&key).into_iter().flatten().map(|(_, removed)| removed.server.clone())
     }
 
+    /// VIPs of services whose servers are remembered.
+    pub fn vips(&self) -> impl Iterator<Item = IpAddr> + '_ {
+        self.0.keys().filter_map(ServiceKey::vip)
+    }
+
     /// Is there a server to forget, if no template refers to it?
     pub fn is_due(&self, live: &LiveTable, now_ms: u64) -> bool {
         self.0.values().flatten().any(|(_, removed)| removed.is_due(live, now_ms))
     }
 
     /// Forgets the servers that were removed long ago, have no conns and are not `referred` to, and gives their ids.
-    pub fn expire(
-        &mut self,
-        live: &LiveTable,
-        now_ms: u64,
-        referred: impl Fn(ServerId) -> bool,
-    ) -> Vec<(ServiceKey, ServerId)> {
+    pub fn expire(&mut self, live: &LiveTable, now_ms: u64, referred: impl Fn(ServerId) -> bool) -> Vec<ServerId> {
         let mut expired = Vec::new();
-        self.0.retain(|key, of_service| {
+        self.0.retain(|_, of_service| {
             of_service.retain(|_, removed| {
                 let id = ServerId(removed.server.id);
                 let over = removed.is_due(live, now_ms) && !referred(id);
                 if over {
-                    expired.push((*key, id));
+                    expired.push(id);
                 }
                 !over
             });

@@ -2,6 +2,7 @@
 //! that does not transmit holds up no other.
 
 use super::WorkerPort;
+use super::peers::{Handed, Peers};
 use crate::pipeline::{Fate, Reason, StationMac};
 use crate::port::{Burst, Port};
 use crate::stats::Counts;
@@ -12,42 +13,56 @@ struct Outgoing<P: Port> {
     frames: Burst<P::Frame>,
 }
 
-/// The ports of a worker.
-pub struct Egress<P: Port>(Vec<Outgoing<P>>);
+/// The ports of a worker, and its rings to the others.
+pub struct Egress<P: Port> {
+    ports: Vec<Outgoing<P>>,
+    pub peers: Peers<P::Frame>,
+}
 
 impl<P: Port> Egress<P> {
-    pub fn new(ports: Vec<WorkerPort<P>>) -> Self {
+    pub fn new(ports: Vec<WorkerPort<P>>, peers: Peers<P::Frame>) -> Self {
         let outgoing = |port: WorkerPort<P>| Outgoing { mac: StationMac::new(port.mac), port, frames: Burst::new() };
-        Self(ports.into_iter().map(outgoing).collect())
+        Self { ports: ports.into_iter().map(outgoing).collect(), peers }
     }
 
     pub fn ports(&self) -> usize {
-        self.0.len()
+        self.ports.len()
     }
 
     #[inline]
     pub fn mac(&self, port: usize) -> StationMac {
-        self.0[port].mac
+        self.ports[port].mac
     }
 
     #[inline]
     pub fn receive(&mut self, port: usize, into: &mut Burst<P::Frame>) {
-        self.0[port].port.device.rx_burst(into);
+        self.ports[port].port.device.rx_burst(into);
     }
 
     /// Queues a frame; a full burst leaves at once.
     #[inline]
     pub fn send(&mut self, port: usize, frame: P::Frame, counts: &mut Counts) {
-        let outgoing = &mut self.0[port];
+        let outgoing = &mut self.ports[port];
+        if outgoing.port.sender != self.peers.own {
+            let sender = outgoing.port.sender;
+            return self.hand(sender, Handed::Send { frame, port: port as u16 }, counts);
+        }
         if outgoing.frames.is_full() {
             outgoing.transmit(counts);
         }
         outgoing.frames.push(frame);
     }
 
+    /// Gives a frame to another worker.
+    #[inline]
+    pub fn hand(&mut self, to: usize, handed: Handed<P::Frame>, counts: &mut Counts) {
+        let fate = if self.peers.hand(to, handed) { Fate::HandedOut } else { Fate::Dropped(Reason::HandoffFull) };
+        counts.count(fate);
+    }
+
     /// A new frame of a port. None: its pool is dry.
     pub fn make(&mut self, port: usize, bytes: &[u8], counts: &mut Counts) -> Option<P::Frame> {
-        let frame = self.0.get_mut(port)?.port.device.make(bytes)?;
+        let frame = self.ports.get_mut(port)?.port.device.make(bytes)?;
         counts.created += 1;
         Some(frame)
     }
@@ -62,7 +77,7 @@ impl<P: Port> Egress<P> {
     /// Transmits what is queued.
     #[inline]
     pub fn flush(&mut self, counts: &mut Counts) {
-        for outgoing in &mut self.0 {
+        for outgoing in &mut self.ports {
             if !outgoing.frames.is_empty() {
                 outgoing.transmit(counts);
             }

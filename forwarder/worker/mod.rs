@@ -7,16 +7,18 @@ mod forward;
 pub mod held;
 pub mod idle;
 pub mod limit;
+pub mod peers;
 pub mod rings;
 
 use crate::director::WorkerParts;
-use crate::pipeline::{Batch, Fate, Now, Reason, Shard, Step, admit, track};
+use crate::pipeline::{Batch, Class, Fate, Now, Reason, Shard, Step, admit, track};
 use crate::port::{Burst, Frame, Port};
 use crate::snapshot::Snapshots;
 use crate::stats::Published;
 use egress::Egress;
 use held::Held;
 use limit::AnswerLimit;
+use peers::{Handed, Peers};
 use rings::{Order, Report, WorkerRings};
 use std::sync::Arc;
 
@@ -33,6 +35,8 @@ pub struct WorkerPort<P: Port> {
     pub device: P,
     /// The port's MAC.
     pub mac: [u8; 6],
+    /// The worker that transmits for this one: itself, if it has a transmit queue.
+    pub sender: usize,
 }
 
 /// A worker and all it owns.
@@ -49,11 +53,11 @@ pub struct Worker<P: Port> {
 
 impl<P: Port> Worker<P> {
     /// A worker over these ports; a port's number is its place in the list. `answers_per_s` 0: answers are not limited.
-    pub fn new(parts: WorkerParts, ports: Vec<WorkerPort<P>>, answers_per_s: u64) -> Self {
+    pub fn new(parts: WorkerParts, ports: Vec<WorkerPort<P>>, peers: Peers<P::Frame>, answers_per_s: u64) -> Self {
         let WorkerParts { shard, rings, snapshots, published } = parts;
         Self {
             shard,
-            egress: Egress::new(ports),
+            egress: Egress::new(ports, peers),
             held: Held::default(),
             answers: AnswerLimit::new(answers_per_s),
             rings,
@@ -76,17 +80,73 @@ impl<P: Port> Worker<P> {
             busy = true;
             self.shard.counts.received += frames.len() as u64;
             let mut batch = self.classify(port, &frames);
-            batch.find(&self.shard, now);
-            admit::admit(&mut self.shard, &mut batch, now);
-            track::track(&mut self.shard, &batch, now);
-            self.dispatch(port, batch, frames, now);
-            self.shard.remove_ended();
+            if !self.shard.services.steering.is_single() {
+                self.hand_out(&mut batch, &mut frames);
+            }
+            self.walk(batch, frames, now);
         }
+        busy |= self.take_in(now);
+        self.keep_house(now);
+        // After everything that sends: what is queued when a turn ends has no fate yet.
         self.egress.flush(&mut self.shard.counts);
         busy |= self.shard.expire(now);
-        self.keep_house(now);
         self.publish(busy);
         busy
+    }
+
+    /// The stages behind classify.
+    fn walk(&mut self, mut batch: Batch, frames: Burst<P::Frame>, now: Now) {
+        batch.find(&self.shard, now);
+        admit::admit(&mut self.shard, &mut batch, now);
+        track::track(&mut self.shard, &batch, now);
+        self.dispatch(batch, frames, now);
+        self.shard.remove_ended();
+        // A burst makes 32 conns at most, and twice as many may end here: the table never fills with the dead.
+        self.shard.expire(now);
+    }
+
+    /// Gives each frame of another worker's flow to that worker; this one's stay, in their order.
+    fn hand_out(&mut self, batch: &mut Batch, frames: &mut Burst<P::Frame>) {
+        let whole = std::mem::take(batch);
+        for ((frame, parsed), key) in std::mem::take(frames).into_iter().zip(whole.parsed).zip(whole.keys) {
+            let services = &self.shard.services;
+            let owner = match parsed.class {
+                Class::Flow | Class::IcmpError => services.steering.owner(&key, services),
+                Class::Other | Class::Neighbor | Class::Refused(_) => self.egress.peers.own,
+            };
+            if owner == self.egress.peers.own {
+                frames.push(frame);
+                batch.parsed.push(parsed);
+                batch.keys.push(key);
+            } else {
+                self.egress.hand(owner, Handed::Flow { frame, parsed, key }, &mut self.shard.counts);
+            }
+        }
+    }
+
+    /// Takes what other workers gave. True: there was something.
+    fn take_in(&mut self, now: Now) -> bool {
+        let before = self.shard.counts.handed_in;
+        for other in 0..self.egress.peers.others() {
+            let (mut batch, mut frames) = (Batch::default(), Burst::new());
+            while !frames.is_full()
+                && let Some(handed) = self.egress.peers.take(other)
+            {
+                self.shard.counts.handed_in += 1;
+                match handed {
+                    Handed::Flow { frame, parsed, key } => {
+                        frames.push(frame);
+                        batch.parsed.push(parsed);
+                        batch.keys.push(key);
+                    }
+                    Handed::Send { frame, port } => {
+                        self.egress.send(usize::from(port), frame, &mut self.shard.counts);
+                    }
+                }
+            }
+            self.walk(batch, frames, now);
+        }
+        self.shard.counts.handed_in != before
     }
 
     /// The worker slept: its counters say so.
@@ -118,14 +178,15 @@ impl<P: Port> Worker<P> {
         let mut batch = Batch::default();
         frames.iter().for_each(Frame::prefetch);
         for frame in frames {
-            batch.add(frame.bytes(), mac);
+            batch.add(frame.bytes(), port as u8, mac);
         }
         batch
     }
 
     /// The last stage: each frame goes where its step says.
-    fn dispatch(&mut self, port: usize, batch: Batch, frames: Burst<P::Frame>, now: Now) {
+    fn dispatch(&mut self, batch: Batch, frames: Burst<P::Frame>, now: Now) {
         for ((frame, parsed), step) in frames.into_iter().zip(&batch.parsed).zip(&batch.steps) {
+            let port = usize::from(parsed.port);
             match *step {
                 Step::Forward(hit) => self.forward(port, frame, parsed, hit, now),
                 Step::Neighbor => self.report_neighbor(port, frame),
@@ -149,14 +210,14 @@ impl<P: Port> Worker<P> {
     /// Does what control asked for. True: there was something.
     fn obey(&mut self, now: Now) -> bool {
         let mut obeyed = false;
-        for order in std::iter::from_fn(|| self.rings.orders.pop().ok()).take(ORDERS_PER_TURN) {
+        for _ in 0..ORDERS_PER_TURN {
+            let Ok(order) = self.rings.orders.pop() else { break };
             obeyed = true;
             match order {
                 Order::Send { port, frame } => self.egress.send_made(usize::from(port), &frame, &mut self.shard.counts),
                 Order::List(mut listing) => {
                     listing.fill(&self.shard.table, now.tick);
-                    // Control keeps room for the answer to each list it asked for.
-                    drop(self.rings.reports.push(Report::Listed(listing)));
+                    self.rings.give_back(listing);
                 }
             }
         }
@@ -189,9 +250,11 @@ impl<P: Port> Worker<P> {
         let counts = &mut self.shard.counts;
         counts.turns += 1;
         counts.busy_turns += u64::from(busy);
-        if busy || counts.turns.is_multiple_of(PUBLISH_TURNS) {
+        // Held frames are let go by time and by snapshots, in turns that are idle otherwise.
+        let held = self.held.len() as u64;
+        if busy || counts.held != held || counts.turns.is_multiple_of(PUBLISH_TURNS) {
             counts.conns = self.shard.table.len() as u64;
-            counts.held = self.held.len() as u64;
+            counts.held = held;
             self.published.publish(counts);
         }
     }

@@ -42,8 +42,6 @@ pub enum Report {
     },
     /// Local ports ran out.
     LocalPorts(Failure),
-    /// A part of the conn table.
-    Listed(Box<Listing>),
 }
 
 /// What control tells a worker.
@@ -100,6 +98,8 @@ pub struct WorkerRings {
     /// Reports to make.
     pub reports: rtrb::Producer<Report>,
     neighbors: rtrb::Producer<NeighborFrame>,
+    /// Filled buffers on their way back: as many as orders at once, so a worker never has to free one.
+    listings: rtrb::Producer<Box<Listing>>,
     /// Next hops that control was asked for since the last housekeeping, one bit each: a flood towards a next hop that is
     /// not ready makes one report, not a million.
     asked: Box<[u64; SLOTS_MAX / 64]>,
@@ -113,6 +113,8 @@ pub struct ControlRings {
     pub reports: rtrb::Consumer<Report>,
     /// ARP and neighbour discovery frames to look at.
     pub neighbors: rtrb::Consumer<NeighborFrame>,
+    /// Parts of the conn table that were asked for.
+    pub listings: rtrb::Consumer<Box<Listing>>,
 }
 
 /// The rings of one worker, both ends.
@@ -120,12 +122,21 @@ pub fn rings() -> (WorkerRings, ControlRings) {
     let (order_in, orders) = rtrb::RingBuffer::new(ORDERS_MAX);
     let (reports, report_out) = rtrb::RingBuffer::new(REPORTS_MAX);
     let (neighbors, neighbor_out) = rtrb::RingBuffer::new(NEIGHBORS_MAX);
+    let (listings, listing_out) = rtrb::RingBuffer::new(ORDERS_MAX);
     let asked = Box::new([0; SLOTS_MAX / 64]);
-    let worker = WorkerRings { orders, reports, neighbors, asked };
-    (worker, ControlRings { orders: order_in, reports: report_out, neighbors: neighbor_out })
+    let worker = WorkerRings { orders, reports, neighbors, listings, asked };
+    (worker, ControlRings { orders: order_in, reports: report_out, neighbors: neighbor_out, listings: listing_out })
 }
 
 impl WorkerRings {
+    /// Gives back a filled buffer.
+    pub fn give_back(&mut self, listing: Box<Listing>) {
+        if let Err(rtrb::PushError::Full(listing)) = self.listings.push(listing) {
+            // Control asked for more than it fetches, which it does not; better a leak than a worker that frees memory.
+            std::mem::forget(listing);
+        }
+    }
+
     /// Copies an ARP or neighbour discovery frame to control. False: no room.
     pub fn report_neighbor(&mut self, port: u16, frame: &[u8]) -> bool {
         let mut copy = SmallFrame::new();

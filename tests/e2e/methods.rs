@@ -11,11 +11,9 @@ use control::show::Workers;
 use uvs::demo::Failure;
 use uvs::demo::director::Director;
 use uvs::demo::network::{Attachment, CLIENT_WAN, Network};
-use uvs::demo::plan::{
-    CLIENTS, FAMILIES, Family, Method, Protocol, RealServer, SERVER_PORT, SERVERS, Service, method_word,
-};
+use uvs::demo::plan::{FAMILIES, Family, Method, Protocol, RealServer, SERVER_PORT, SERVERS, Service, method_word};
 use uvs::demo::process::Process;
-use uvs::demo::requests::{AfterFailure, Answer, Request, Round};
+use uvs::demo::requests::{self, AfterFailure, Answer, Request, Round};
 use uvs::demo::servers::{self, PAGE, Server};
 use uvs::demo::wait::wait_until;
 
@@ -25,6 +23,10 @@ use crate::{programs, uvs_program};
 const BIG_BYTES: usize = 20_000_000;
 /// Port of the iperf3 services.
 const IPERF_PORT: u16 = 5201;
+/// No service has it.
+const UNUSED_PORT: u16 = 9;
+/// A locally administered address that nobody else has here.
+const OTHER_MAC: &str = "02:00:00:00:0e:2e";
 /// A round of small requests takes a second.
 const ROUND_WITHIN: Duration = Duration::from_secs(60);
 /// iperf3 listens within milliseconds; wrk ends when it said.
@@ -45,7 +47,7 @@ pub fn test(attachment: Attachment) -> Result<(), Failure> {
     let director = Director::start(&network, &all, uvs_program(), None)?;
     let big = big_file(&network, &servers)?;
     let log = director.log().to_owned();
-    let mut bench = Bench { network, servers, director, web, streams, big };
+    let mut bench = Bench { network, servers, director, web, streams, big, rounds: 0 };
     bench.steps().map_err(|failure| with_log(&failure, &log))?;
     bench.director.stop()
 }
@@ -59,19 +61,22 @@ struct Bench {
     web: Vec<Service>,
     streams: Vec<Service>,
     big: (PathBuf, String),
+    rounds: usize,
     network: Network,
 }
 
 impl Bench {
     fn steps(&mut self) -> Result<(), Failure> {
-        let steps: [(&str, Step); 7] = [
+        let steps: [(&str, Step); 9] = [
             ("echo", Bench::echo),
+            ("nothing serves", Bench::nothing_serves),
             ("pages", Bench::pages),
             ("20 MB both ways", Bench::big_files),
             ("path MTU through tunnels", Bench::path_mtu),
             ("many conns", Bench::many_conns),
             ("streams", Bench::streams),
             ("server goes and comes back", Bench::server_goes),
+            ("server changes its MAC address", Bench::server_mac),
         ];
         for (name, step) in steps {
             step(self).and_then(|()| self.accounts()).map_err(|failure| Failure::new(format!("{name}: {failure}")))?;
@@ -99,6 +104,18 @@ impl Bench {
         Ok(())
     }
 
+    /// Where no service is, the director answers as a host does: RST, or port unreachable.
+    fn nothing_serves(&mut self) -> Result<(), Failure> {
+        for family in FAMILIES {
+            for address in [family.director_wan(), family.vip(0)] {
+                for protocol in [Protocol::Tcp, Protocol::Udp] {
+                    programs::refused(&self.network.client, protocol, SocketAddr::new(address, UNUSED_PORT))?;
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Every client asks every service for the page.
     fn pages(&mut self) -> Result<(), Failure> {
         for (request, answer) in self.round(AfterFailure::Stop)? {
@@ -109,12 +126,10 @@ impl Bench {
         Ok(())
     }
 
-    fn round(&self, after_failure: AfterFailure) -> Result<Vec<(Request, Answer)>, Failure> {
-        let services = || self.web.iter().enumerate();
-        let of_client =
-            |index| services().map(move |(service, plan)| Request { service, client: plan.family().client(index) });
-        let mut round =
-            Round::start(&self.network, &self.web, (0..CLIENTS).flat_map(of_client).collect(), after_failure)?;
+    fn round(&mut self, after_failure: AfterFailure) -> Result<Vec<(Request, Answer)>, Failure> {
+        self.rounds += 1;
+        let requests = requests::of_every_client(&self.web, self.rounds);
+        let mut round = Round::start(&self.network, &self.web, requests, after_failure)?;
         wait_until("a round of requests ended", ROUND_WITHIN, || Ok(round.ended()))?;
         Ok(round.answers())
     }
@@ -195,6 +210,14 @@ impl Bench {
             load.wait(PROGRAM_WITHIN)?;
         }
         Ok(())
+    }
+
+    /// As when a server's network card is replaced: it says so (gratuitous ARP, unsolicited advertisement), and the next conns arrive.
+    fn server_mac(&mut self) -> Result<(), Failure> {
+        let server = &self.network.servers[GOES];
+        server.sysctl(&["net.ipv4.conf.eth0.arp_notify=1", "net.ipv6.conf.eth0.ndisc_notify=1"])?;
+        server.ip(&format!("link set eth0 address {OTHER_MAC}"))?;
+        self.pages()
     }
 
     /// wrk against every service at once; its own verdict does not count here, for it meets the stopped server too.

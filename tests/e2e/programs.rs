@@ -7,7 +7,7 @@ use std::path::Path;
 use serde_json::Value;
 use uvs::demo::Failure;
 use uvs::demo::namespace::Namespace;
-use uvs::demo::plan::Protocol;
+use uvs::demo::plan::{Protocol, protocol_word};
 use uvs::demo::servers::{PAGE, Server, UPLOADS};
 
 /// A transfer of 20 MB takes well under a second; a stalled one is ended.
@@ -15,19 +15,32 @@ const TRANSFER_SECONDS_MAX: &str = "30";
 /// Conns that wrk keeps open at once.
 const WRK_CONNS: &str = "300";
 /// How long wrk runs.
-const WRK_SECONDS: &str = "2";
-/// How long iperf3 runs, for each direction of each service.
-const IPERF_SECONDS: &str = "1";
+const WRK_SECONDS: &str = "1";
+/// What iperf3 sends by TCP, for each direction of each service.
+const TCP_BYTES: &str = "20M";
 /// iperf3's UDP: far below what the devices carry, so that a loss is ours.
 const UDP_RATE: &str = "20M";
+/// What it sends by UDP: hundreds of datagrams.
+const UDP_BYTES: &str = "1M";
 /// Inner packet of 1428 bytes: fits every tunnel.
-const UDP_BYTES: &str = "1400";
+const DATAGRAM_BYTES: &str = "1400";
 /// A machine that does other things may lose a datagram in a socket's buffer.
 const UDP_LOSS_PERCENT_MAX: f64 = 2.0;
 
 /// Each address must answer an echo request.
 pub fn ping(client: &Namespace, address: IpAddr) -> Result<(), Failure> {
     client.run("ping", &["-n", "-c", "2", "-i", "0.2", "-W", "3", &address.to_string()]).map(drop)
+}
+
+/// A port must refuse what comes to it. The shell's own sockets: UDP too hears of an ICMP error, at its next call.
+pub fn refused(client: &Namespace, protocol: Protocol, at: SocketAddr) -> Result<(), Failure> {
+    let socket = format!("/dev/{}/{}/{}", protocol_word(protocol), at.ip(), at.port());
+    let script = format!("exec 2>&1; exec 3<>{socket} || exit 0; echo >&3; read -r -t 3 -u 3; echo; exit 0");
+    let said = client.run("bash", &["-c", &script])?;
+    if said.contains("Connection refused") {
+        return Ok(());
+    }
+    Err(Failure::new(format!("{socket} should refuse, the client heard \"{}\"", said.trim())))
 }
 
 /// SHA-256 of a file, by coreutils.
@@ -92,9 +105,10 @@ pub fn wrk(client: &Namespace, vip: SocketAddr) -> Result<f64, Failure> {
 /// iperf3 in one direction, `reverse` from the server. Gives Mbit/s that arrived.
 pub fn iperf3(client: &Namespace, vip: SocketAddr, protocol: Protocol, reverse: bool) -> Result<f64, Failure> {
     let (address, port) = (vip.ip().to_string(), vip.port().to_string());
-    let mut args = vec!["-J", "-c", &address, "-p", &port, "-t", IPERF_SECONDS, "--connect-timeout", "5000"];
-    if protocol == Protocol::Udp {
-        args.extend(["-u", "-b", UDP_RATE, "-l", UDP_BYTES]);
+    let mut args = vec!["-J", "-c", &address, "-p", &port, "--connect-timeout", "5000"];
+    match protocol {
+        Protocol::Tcp => args.extend(["-n", TCP_BYTES]),
+        Protocol::Udp => args.extend(["-u", "-b", UDP_RATE, "-n", UDP_BYTES, "-l", DATAGRAM_BYTES]),
     }
     args.extend(reverse.then_some("-R"));
     let output = client.run("iperf3", &args)?;

@@ -180,7 +180,7 @@ fn answers_are_limited() {
     ];
     for (what, frame, reason) in kinds {
         let mut lab = Lab::with_answer_limit(&config(), ANSWERS_PER_S);
-        let mut flood = |lab: &mut Lab, count: usize| {
+        let flood = |lab: &mut Lab, count: usize| {
             (0..count).for_each(|_| lab.cables[WAN].put(&frame));
             lab.settle().len() as u64
         };

@@ -11,6 +11,7 @@ use uvs::pipeline::{Now, Reason};
 use uvs::port::memory::{Cable, MemoryPort};
 use uvs::services::ServerId;
 use uvs::wire::{Mac, arp, nd};
+use uvs::worker::peers::Peers;
 use uvs::worker::{Worker, WorkerPort};
 
 /// Milliseconds between two turns while the lab waits for something.
@@ -65,14 +66,15 @@ impl Lab {
         let (control, parts) = Control::new(config, &macs, 1, Now::from_ms(now_ms)).unwrap();
         let mut cables: Vec<Cable> = Vec::new();
         let mut workers = Vec::new();
-        for parts in parts {
+        let peers = Peers::of(parts.len());
+        for (worker, (parts, peers)) in parts.into_iter().zip(peers).enumerate() {
             let mut ports = Vec::new();
             for mac in &macs {
                 let (cable, device) = Cable::new();
                 cables.push(cable);
-                ports.push(WorkerPort { device, mac: *mac });
+                ports.push(WorkerPort { device, mac: *mac, sender: worker });
             }
-            workers.push(Worker::new(parts, ports, answers_per_s));
+            workers.push(Worker::new(parts, ports, peers, answers_per_s));
         }
         Lab { control, workers, cables, now_ms, hosts_answer: true, moved: HashMap::new() }
     }

@@ -1,7 +1,15 @@
 //! x
 mod answers;
+mod bursts;
+mod errors;
 mod kit;
 mod methods;
+mod mtu;
 mod neighbors;
 mod network;
+mod persistence;
+mod removal;
+mod reuse;
+mod services;
+mod show;
 mod states;

@@ -1,0 +1,104 @@
+//! `uvs run`: how it starts, refuses to, idles and ends.
+
+use crate::director::{Director, sections};
+use control::Client;
+use control::show::Worker;
+use rustix::process::Signal;
+use std::path::Path;
+
+/// A port on a device that never receives and takes everything.
+pub const QUIET: &str = "[[port]]\nname = \"wan\"\ndevice = \"net_null0,no-rx=1\"\naddresses = [\"192.0.2.1/24\"]\n";
+
+fn socket(folder: &Path) -> std::path::PathBuf {
+    folder.join("run/admin.sock")
+}
+
+#[test]
+fn both_signals_end_it_cleanly() {
+    for signal in [Signal::INT, Signal::TERM] {
+        let folder = tempfile::tempdir().unwrap();
+        let director = Director::start(folder.path(), "adaptive", QUIET).unwrap();
+        assert!(socket(folder.path()).exists());
+        let (status, output) = director.end(signal);
+        assert!(status.success(), "{signal:?}: {status}\n{output}");
+        assert!(!socket(folder.path()).exists(), "{signal:?}");
+        let last = output.lines().last().unwrap();
+        assert!(last.ends_with("stopped"), "{output}");
+    }
+}
+
+#[test]
+fn a_device_that_is_not_there_is_named_in_one_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let absent = format!("net_pcap0,rx_pcap={0}/absent.pcap,tx_pcap={0}/out.pcap", folder.path().display());
+    for (device, says) in
+        [("net_nonesuch0,iface=x", "no DPDK driver makes such a device"), (absent.as_str(), "its driver refused it")]
+    {
+        let (status, output) = refused(folder.path(), &QUIET.replace("net_null0,no-rx=1", device));
+        assert_eq!(status, Some(1), "{output}");
+        let said: Vec<_> = output.lines().filter(|line| line.starts_with("uvs: ")).collect();
+        let [line] = said[..] else { panic!("not one line:\n{output}") };
+        assert!(line.starts_with(&format!("uvs: port wan: device \"{device}\": {says}")), "{line}");
+        assert!(output.ends_with(&format!("{line}\n")), "it is the last word\n{output}");
+        assert!(!socket(folder.path()).exists(), "{output}");
+    }
+}
+
+#[test]
+fn a_run_dir_is_one_directors_at_a_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let first = Director::start(folder.path(), "adaptive", QUIET).unwrap();
+    let pid = first.ask(Client::version).pid;
+
+    let (status, output) = refused(folder.path(), QUIET);
+    assert_eq!(status, Some(1), "{output}");
+    let run_dir = first.run_dir().display();
+    let says = format!(
+        "uvs: {run_dir}: another director (process {pid}) runs here; stop it, or give this one another run_dir\n"
+    );
+    assert_eq!(output, says);
+    assert_eq!(first.ask(Client::version).pid, pid, "the first one is not disturbed");
+
+    let (status, _) = first.end(Signal::KILL);
+    assert!(!status.success());
+    assert!(socket(folder.path()).exists(), "a killed director leaves its socket");
+    let run_dir = folder.path().join("run").display().to_string();
+    crate::program::fails(
+        &["show", "workers", "--run-dir", &run_dir],
+        &format!(
+            "uvs: no director runs in {run_dir}: its admin.sock is left from one that has ended; start one with \
+             `uvs run -c FILE`, or name its directory with --run-dir\n"
+        ),
+    );
+    let second = Director::start(folder.path(), "adaptive", QUIET).unwrap();
+    assert_ne!(second.ask(Client::version).pid, pid, "the next one takes the place");
+    assert!(second.end(Signal::TERM).0.success());
+}
+
+#[test]
+fn an_idle_worker_sleeps_unless_told_to_poll() {
+    for (idle, sleeps) in [("adaptive", true), ("busy", false)] {
+        let folder = tempfile::tempdir().unwrap();
+        let director = Director::start(folder.path(), idle, QUIET).unwrap();
+        let worker = |will_do: &dyn Fn(&Worker) -> bool| -> Worker {
+            let mut answer = director
+                .ask_until("an idle worker did its turns", Client::workers, |answer| will_do(&answer.workers[0]));
+            answer.workers.remove(0)
+        };
+        let before = worker(&|worker| worker.turns > 0);
+        // Far more empty turns than it polls through before its first sleep.
+        let after = worker(&|worker| worker.turns >= before.turns + 5_000);
+        assert_eq!(after.sleeps > before.sleeps, sleeps, "{idle}: {before:?} {after:?}");
+        assert_eq!(after.sleeps > 0, sleeps, "{idle}: {after:?}");
+        assert!(after.identity_holds(), "{after:?}");
+        assert!(director.end(Signal::TERM).0.success());
+    }
+}
+
+/// A director that must not start: its exit status and what it printed.
+fn refused(folder: &Path, ports: &str) -> (Option<i32>, String) {
+    let file = folder.join("refused.toml");
+    std::fs::write(&file, sections(&folder.join("run"), "adaptive") + ports).unwrap();
+    let (status, output) = Director::ends_by_itself(&file);
+    (status.code(), output)
+}
