@@ -1,28 +1,122 @@
-//! Golden frames: a capture file in, the real director over net_pcap, a capture file out, compared with recordings of the kernel.
+//! Golden frames: capture files in, the real director over net_pcap, capture files out. What leaves must be what left the
+//! kernel's IPVS when it was given the same frames (`recordings/README.md`), byte for byte.
+//!
+//! A capture file delivers all its frames at once, so the packets of a flow come in one burst: replies with the request that
+//! makes the conn, ICMP errors with the packet that they are about. Each case is replayed twice: through two ports, as it was
+//! recorded, and through one, where the frames of both sides keep their order. One director process per replay, for DPDK
+//! starts once per process; neither root nor huge pages are needed.
+
 mod capture;
 mod compare;
 #[path = "../command/director.rs"]
 #[allow(dead_code)] // The tests in `command` do more with it.
 mod director;
+mod fullnat;
 mod recording;
 mod replay;
 mod setup;
 
+use recording::{Recording, Side};
+use replay::{Differing, replay};
 use setup::Wiring;
-use std::path::Path;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Steps that the director treats otherwise than the kernel: it does not reassemble, fragment or route yet. Who builds that
+/// takes the row out.
+const DIFFERING: &[(&str, Differing)] = &[
+    ("v4/dr/fragments", Differing { steps: &[1, 2, 3], reason: "fragment" }),
+    ("v4/masq/fragments", Differing { steps: &[1, 2, 3, 4], reason: "fragment" }),
+    ("v4/tun_ipip/fragments", Differing { steps: &[1, 2, 3], reason: "fragment" }),
+    ("v4/tun_ipip_to_v6/fragments", Differing { steps: &[1, 2, 3], reason: "fragment" }),
+    ("v6/dr/fragments", Differing { steps: &[1, 2, 3], reason: "fragment" }),
+    ("v6/masq_sameport/fragments", Differing { steps: &[1, 2, 3, 4], reason: "fragment" }),
+    ("v6/tun_ipip/fragments", Differing { steps: &[1, 2, 3], reason: "fragment" }),
+    ("v6/tun_ipip_to_v4/fragments", Differing { steps: &[1, 2, 3], reason: "fragment" }),
+    ("v4/masq/mtu1400", Differing { steps: &[15, 16], reason: "would_fragment" }),
+    ("v4/tun_ipip/mtu", Differing { steps: &[16], reason: "would_fragment" }),
+    ("v4/tun_ipip/mtu1400", Differing { steps: &[15, 16], reason: "would_fragment" }),
+    ("v4/tun_ipip_to_v6/mtu", Differing { steps: &[15, 16], reason: "would_fragment" }),
+    ("v4/tun_ipip_to_v6/mtu1400", Differing { steps: &[15, 16], reason: "would_fragment" }),
+    ("v4/dr/icmp_errors", Differing { steps: &[6], reason: "not_for_us" }),
+    ("v4/masq/icmp_errors", Differing { steps: &[9], reason: "not_for_us" }),
+    ("v4/masq_sameport/icmp_errors", Differing { steps: &[9], reason: "not_for_us" }),
+    ("v4/masq/ops", Differing { steps: &[2], reason: "not_for_us" }),
+    ("v6/masq/ops", Differing { steps: &[2], reason: "not_for_us" }),
+    ("v4/masq/udp", Differing { steps: &[14, 15], reason: "not_for_us" }),
+    ("v4/masq_sameport/udp", Differing { steps: &[14, 15], reason: "not_for_us" }),
+    ("v6/masq/udp", Differing { steps: &[10, 11], reason: "not_for_us" }),
+    ("v6/masq_sameport/udp", Differing { steps: &[10, 11], reason: "not_for_us" }),
+];
+
+/// One test per method, so that they run beside each other.
+macro_rules! methods {
+    ($($test:ident: $folder:literal,)*) => {
+        $(#[test] fn $test() { replay_all($folder); })*
+
+        const FOLDERS: &[&str] = &[$($folder,)*];
+    };
+}
+
+methods! {
+    ipv4_dr: "v4/dr",
+    ipv4_nat: "v4/masq",
+    ipv4_nat_same_port: "v4/masq_sameport",
+    ipv4_tun: "v4/tun_ipip",
+    ipv4_tun_over_ipv6: "v4/tun_ipip_to_v6",
+    ipv6_dr: "v6/dr",
+    ipv6_nat: "v6/masq",
+    ipv6_nat_same_port: "v6/masq_sameport",
+    ipv6_tun: "v6/tun_ipip",
+    ipv6_tun_over_ipv4: "v6/tun_ipip_to_v4",
+}
 
 #[test]
-fn explore() {
-    let root = std::env::var("EXPLORE").unwrap();
-    let cases = std::env::var("CASES").unwrap();
-    for case in cases.split_whitespace() {
-        for wiring in [Wiring::TwoPorts, Wiring::OneArm] {
-            let r = std::panic::catch_unwind(|| replay::replay(&Path::new(&root).join(case), wiring, None));
-            match r {
-                Ok(Ok(n)) => println!("ok {case} {wiring:?} {n}"),
-                Ok(Err(e)) => println!("WRONG {case} {wiring:?}\n{e}"),
-                Err(_) => println!("PANIC {case} {wiring:?}"),
+fn no_recording_is_forgotten() {
+    let recorded = names("").into_iter().flat_map(|family| {
+        let methods = names(&family);
+        methods.into_iter().map(move |method| format!("{family}/{method}"))
+    });
+    assert_eq!(recorded.collect::<Vec<_>>(), FOLDERS);
+    for (case, _) in DIFFERING {
+        assert!(recordings().join(case).is_dir(), "{case}");
+    }
+}
+
+fn replay_all(method: &str) {
+    let cases = names(method);
+    assert!(!cases.is_empty(), "{method}: no recordings");
+    let (mut replays, mut frames, mut wrong) = (0, 0, Vec::new());
+    for case in cases.iter().map(|case| format!("{method}/{case}")) {
+        let recording = Recording::read(&recordings().join(&case));
+        let differing = DIFFERING.iter().find(|(name, _)| *name == case).map(|(_, differing)| *differing);
+        for wiring in wirings(&recording) {
+            match replay(&recording, wiring, differing) {
+                Ok(compared) => (replays, frames) = (replays + 1, frames + compared),
+                Err(what) => wrong.push(format!("{case}, {wiring:?}: {what}")),
             }
         }
     }
+    println!("{method}: {} cases, {replays} replays, {frames} frames equal, {} wrong", cases.len(), wrong.len());
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// One port has one MTU.
+fn wirings(recording: &Recording) -> Vec<Wiring> {
+    let [wan, lan] = Side::BOTH.map(|side| setup::mtu(&recording.config, side));
+    if wan == lan { vec![Wiring::TwoPorts, Wiring::OneArm] } else { vec![Wiring::TwoPorts] }
+}
+
+fn recordings() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/frames/recordings")
+}
+
+/// The folders in a folder of the recordings, in order.
+fn names(folder: &str) -> Vec<String> {
+    let folder = recordings().join(folder);
+    let entries = fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+    let folders = entries.flatten().filter(|entry| entry.path().is_dir());
+    let mut names: Vec<_> = folders.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+    names.sort();
+    names
 }

@@ -1,11 +1,13 @@
 //! One recording through one director: the frames that went into the kernel come from capture files, and what leaves must be
 //! what left the kernel.
 
+use crate::capture;
 use crate::compare::{difference, expected, is_announcement, is_made};
 use crate::director::Director;
 use crate::recording::{Recorded, Recording, Side};
 use crate::setup::{self, Wiring};
-use crate::{capture, recording};
+use control::Client;
+use control::show::DropReason;
 use rustix::process::Signal;
 use std::path::Path;
 use uvs::wire::{Ethernet, Mac};
@@ -22,52 +24,54 @@ pub struct Differing {
     pub reason: &'static str,
 }
 
-/// Replays the case in `folder`; returns how many frames were compared, or says what was wrong.
-pub fn replay(folder: &Path, wiring: Wiring, differing: Option<Differing>) -> Result<usize, String> {
-    let mut recording = Recording::read(folder);
-    if let Some(differing) = differing {
-        recording.outputs.retain(|output| !differing.steps.contains(&output.step));
-    }
+/// Replays a case; returns how many frames were equal, or says what was wrong.
+pub fn replay(recording: &Recording, wiring: Wiring, differing: Option<Differing>) -> Result<usize, String> {
     let scratch = tempfile::tempdir().expect("a folder for temporary files");
     let ports = ports(wiring);
-    let devices: Vec<_> = (0..ports.len()).map(|at| write_inputs(scratch.path(), at, ports[at], &recording)).collect();
-    let text = setup::text(&recording, wiring, &devices);
+    let devices: Vec<_> = (0..ports.len()).map(|at| write_inputs(scratch.path(), at, ports[at], recording)).collect();
+    let text = setup::text(recording, wiring, &devices);
     let director = Director::start(scratch.path(), "adaptive", &text).map_err(|failure| failure.to_string())?;
-    let has_macs = director.ask(control::Client::ports).ports.into_iter().map(|port| port.mac.into_owned());
-    assert_eq!(has_macs.collect::<Vec<_>>(), (0..ports.len()).map(|at| mac(at).to_string()).collect::<Vec<_>>());
-    let put_in = recording.inputs.len() as u64;
-    let workers = director.ask_until("the director received every frame", control::Client::workers, |answer| {
-        answer.workers[0].received >= put_in
-    });
-    let worker = &workers.workers[0];
-    assert!(worker.identity_holds() && worker.received == put_in && worker.held == 0, "{worker:?}");
-    let drops = director.ask(control::Client::drops).drops;
+    let macs: Vec<_> = director.ask(Client::ports).ports.into_iter().map(|port| port.mac.into_owned()).collect();
+    assert_eq!(macs, (0..ports.len()).map(|at| mac(at).to_string()).collect::<Vec<_>>(), "what net_pcap's MACs are");
+    let drops = take_all(&director, recording.inputs.len() as u64);
     let (status, output) = director.end(Signal::TERM);
     assert!(status.success(), "{status}\n{output}");
 
-    let mut wrong = Vec::new();
+    let mut wrong: Vec<_> =
+        differing.and_then(|differing| wrong_drops(&drops, recording, differing)).into_iter().collect();
     let mut compared = 0;
     for (at, sides) in ports.iter().enumerate() {
-        let found = capture::read(&tx_file(scratch.path(), at));
-        let found: Vec<_> =
-            found.into_iter().map(|frame| frame.bytes).filter(|frame| !is_announcement(frame)).collect();
-        let expect = outputs(&recording, wiring, sides);
+        let mut found: Vec<_> =
+            capture::read(&tx_file(scratch.path(), at)).into_iter().map(|frame| frame.bytes).collect();
+        found.retain(|frame| !is_announcement(frame));
+        let mut expect = outputs(recording, wiring, sides);
+        expect.retain(|output| !differing.is_some_and(|differing| differing.steps.contains(&output.step)));
         compared += expect.len();
-        wrong.extend(compare(&recording, &expect, &found, mac(at)));
-    }
-    if let Some(Differing { steps, reason }) = differing {
-        let dropped = drops.iter().find(|drop| drop.reason == reason).map(|drop| drop.total);
-        let put_in = recording.inputs_of(steps) as u64;
-        if dropped != Some(put_in) {
-            wrong.push(format!("steps {steps:?}: {put_in} frames dropped for {reason} expected, found {dropped:?}"));
-        }
+        wrong.extend(compare(recording, &expect, &found, mac(at)));
     }
     if wrong.is_empty() {
         return Ok(compared);
     }
-    let dropped =
-        drops.iter().filter(|drop| drop.total > 0).map(|drop| format!("\ndropped: {} {}", drop.total, drop.reason));
-    Err(wrong.join("\n") + &dropped.collect::<String>())
+    let drops = drops.iter().filter(|drop| drop.total > 0);
+    wrong.extend(drops.map(|drop| format!("{} frames were dropped: {}", drop.total, drop.meaning)));
+    Err(wrong.join("\n"))
+}
+
+/// Waits until the director has received every frame; returns what it dropped.
+fn take_all(director: &Director, put_in: u64) -> Vec<DropReason> {
+    let received = |answer: &control::show::Workers| answer.workers[0].received >= put_in;
+    let workers = director.ask_until("the director received every frame", Client::workers, received);
+    let worker = &workers.workers[0];
+    assert!(worker.identity_holds() && worker.received == put_in && worker.held == 0, "{put_in}: {worker:?}");
+    director.ask(Client::drops).drops
+}
+
+fn wrong_drops(drops: &[DropReason], recording: &Recording, differing: Differing) -> Option<String> {
+    let Differing { steps, reason } = differing;
+    let dropped = drops.iter().find(|drop| drop.reason == reason).map(|drop| drop.total);
+    let put_in = recording.inputs_of(steps) as u64;
+    (dropped != Some(put_in))
+        .then(|| format!("steps {steps:?}: {put_in} drops for {reason} expected, found {dropped:?}"))
 }
 
 /// Which sides each port serves.
@@ -114,7 +118,7 @@ fn outputs<'a>(recording: &'a Recording, wiring: Wiring, sides: &[Side]) -> Vec<
     outputs
 }
 
-fn compare(recording: &recording::Recording, expect: &[&Recorded], found: &[Vec<u8>], mac: Mac) -> Vec<String> {
+fn compare(recording: &Recording, expect: &[&Recorded], found: &[Vec<u8>], mac: Mac) -> Vec<String> {
     let mut wrong = Vec::new();
     for (at, output) in expect.iter().enumerate() {
         let frame = expected(output, mac);

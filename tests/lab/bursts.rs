@@ -103,7 +103,7 @@ fn servers_come_and_go_under_load() {
     };
     let flags = [SYN, ACK, FIN, RST, SYN | ACK, 0];
     let key = lab.control.book().list().next().unwrap().0.key;
-    for _ in 0..2_000 {
+    for _ in 0..1_000 {
         for _ in 0..1 + next(32) {
             let side = ['c', 'c', '0', '1'][next(4) as usize];
             let mut frame = packet(side, flags[next(6) as usize]);

@@ -16,6 +16,8 @@ use uvs::worker::{Worker, WorkerPort};
 
 /// Milliseconds between two turns while the lab waits for something.
 const STEP_MS: u64 = 10;
+/// Places of real servers are given from 0 on; no test has as many servers.
+const SERVERS_LOOKED_AT: usize = 4_096;
 /// Turns after which frames that still move are a defect.
 const TURNS_MAX: usize = 10_000;
 
@@ -157,7 +159,7 @@ impl Lab {
             self.workers.iter().map(|worker| worker.shard().table.len()).sum::<usize>(),
             "conns in the tables"
         );
-        for id in 0..live.servers_max() as u32 {
+        for id in 0..live.servers_max().min(SERVERS_LOOKED_AT) as u32 {
             let load = live.load(ServerId(id));
             let expected = counted.get(&id).copied().unwrap_or_default();
             assert_eq!((load.active, load.total), expected, "active and all conns of real server {id}");

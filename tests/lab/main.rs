@@ -1,7 +1,13 @@
-//! x
+//! Whole networks in one process: the real control side and the real pipeline, cables instead of NICs, a virtual clock. No
+//! root, no device, no sleep. Every turn of every test asserts the accounting identity, and every test ends with a look
+//! whether each real server is counted the conns that the table has for it (see `kit`).
+
 mod answers;
 mod bursts;
 mod errors;
+mod exhaustion;
+mod generator;
+mod hostile;
 mod kit;
 mod methods;
 mod mtu;
