@@ -12,7 +12,7 @@ mod bindings {
 
     /// What forwarder/dpdk calls. The types they need come with them.
     const FUNCTIONS: &[&str] = &[
-        "rte_eal_(init|cleanup|remote_launch|get_lcore_state|wait_lcore)",
+        "rte_eal_(init|cleanup|get_runtime_dir|remote_launch|get_lcore_state|wait_lcore)",
         "rte_dev_probe",
         "rte_vdev_uninit",
         "rte_pktmbuf_pool_create",

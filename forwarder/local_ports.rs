@@ -3,7 +3,7 @@
 //! endpoint, and nothing has to be given back.
 //!
 //! ```text
-//! hash(client, server) + cursor ─▶ 1st address: 16 ports, 16 ports, … ─▶ 2nd address … ─▶ exhausted, counted
+//! hash(client, server) + cursor ─▶ 1st address: 1 port, 16 ports, … ─▶ 2nd address … ─▶ exhausted, counted
 //! ```
 
 use crate::services::ServerId;
@@ -72,13 +72,16 @@ impl LocalPorts {
         let all = self.slots.len() as u32 * PORTS_PER_SLOT;
         let first_address = (hash >> 40) as usize % addresses.len();
         let first_port = (hash as u32).wrapping_add(self.cursor) % all;
+        // Each flow goes its own way through the ports: one step for all would pile up runs of taken ports, and a search would
+        // end in one long before the ports are used up. No step is so long that a search comes to a port twice.
+        let step = 1 + u32::from((hash >> 24) as u16) % (all / PROBES_PER_ADDRESS as u32);
         self.cursor = self.cursor.wrapping_add(1);
         for round in 0..addresses.len().min(PROBES_MAX / PROBES_PER_ADDRESS) {
             let address = addresses[(first_address + round) % addresses.len()];
             let mut probed = 0;
             while probed < PROBES_PER_ADDRESS {
                 let count = if probed == 0 { 1 } else { GROUP.min(PROBES_PER_ADDRESS - probed) };
-                let ports = (probed..probed + count).map(|n| self.port((first_port + n as u32) % all));
+                let ports = (probed..probed + count).map(|n| self.port((first_port + n as u32 * step) % all));
                 let ports: ArrayVec<u16, GROUP> = ports.collect();
                 if let Some(port) = free_port(table, &ports, address, real_server, flow.protocol(), now) {
                     return Some(SocketAddr::new(address, port));

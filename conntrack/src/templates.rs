@@ -133,13 +133,24 @@ impl Templates {
 
     /// Shows every live template, one locked shard after another.
     pub fn visit(&self, now: Tick, mut show: impl FnMut(&Template)) {
-        for number in 0..self.shards.len() {
-            let shard = self.lock(number);
-            for place in shard.places() {
-                let template = self.view(&shard, number, place, now);
-                if template.ticks_left > 0 || template.controls > 0 {
-                    show(&template);
-                }
+        (0..self.locks()).for_each(|number| self.visit_lock(number, now, &mut show));
+    }
+
+    /// How many locks the templates are spread over: a listing that must be short takes one lock at a time.
+    pub fn locks(&self) -> usize {
+        self.shards.len()
+    }
+
+    /// Shows the live templates behind one lock. Nothing if there is no such lock.
+    pub fn visit_lock(&self, number: usize, now: Tick, mut show: impl FnMut(&Template)) {
+        if number >= self.locks() {
+            return;
+        }
+        let shard = self.lock(number);
+        for place in shard.places() {
+            let template = self.view(&shard, number, place, now);
+            if template.ticks_left > 0 || template.controls > 0 {
+                show(&template);
             }
         }
     }

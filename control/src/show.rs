@@ -155,6 +155,9 @@ pub struct Port {
     pub rx_missed: u64,
     /// Frames the device found broken.
     pub rx_errors: u64,
+    /// Frames dropped before they were counted as received, because they came in several buffers: longer than the MTU allows.
+    #[serde(default)]
+    pub rx_chained: u64,
     /// Times the device found no free buffer.
     pub rx_no_buffer: u64,
     /// Frames the device failed to transmit.

@@ -81,6 +81,8 @@ pub struct Control {
     pub(super) started_ms: u64,
     /// Traffic of a real server's place before the server had it: the place's former owners'.
     pub(super) traffic_before: HashMap<ServerId, TrafficCounts>,
+    /// Traffic of servers that were removed and forgotten, by their service.
+    pub(super) traffic_retired: HashMap<ServiceKey, TrafficCounts>,
     /// Times that local ports ran out, by local address and real server.
     pub(super) local_port_failures: HashMap<(IpAddr, ServerId), u64>,
     services: Publisher<Services>,
@@ -116,6 +118,7 @@ impl Control {
             now,
             started_ms: now.ms,
             traffic_before: HashMap::new(),
+            traffic_retired: HashMap::new(),
             local_port_failures: HashMap::new(),
             forget_ms: now.ms,
             shared,
@@ -167,6 +170,7 @@ impl Control {
     /// Removes a service.
     pub fn delete_service(&mut self, key: ServiceKey) -> Result<(), Refused> {
         self.book.delete_service(key, self.now.ms)?;
+        self.traffic_retired.remove(&key);
         self.addresses_changed();
         Ok(())
     }
@@ -298,14 +302,22 @@ impl Control {
 
     fn forget(&mut self) {
         self.book.empty_trash(&self.shared.templates, self.now);
-        for id in self.book.take_freed() {
-            let before = self.traffic_of_place(id);
-            self.traffic_before.insert(id, before);
+        for (key, id) in self.book.take_freed() {
+            let traffic = self.traffic_of(id);
+            *self.traffic_retired.entry(key).or_default() += traffic;
+            self.traffic_before.insert(id, self.traffic_of_place(id));
         }
     }
 
+    /// What all workers forwarded for a real server.
+    pub(super) fn traffic_of(&self, id: ServerId) -> TrafficCounts {
+        let mut traffic = self.traffic_of_place(id);
+        traffic -= self.traffic_before.get(&id).copied().unwrap_or_default();
+        traffic
+    }
+
     /// What all workers counted for a real server's place, whoever had it.
-    pub(super) fn traffic_of_place(&self, id: ServerId) -> TrafficCounts {
+    fn traffic_of_place(&self, id: ServerId) -> TrafficCounts {
         let mut sum = TrafficCounts::default();
         for worker in &self.workers {
             sum += worker.traffic[id.0 as usize].counts();

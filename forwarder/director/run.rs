@@ -200,6 +200,7 @@ fn show_ports(config: &Config, devices: &[Device]) -> show::Ports {
             tx_packets: stats.tx_frames,
             rx_missed: stats.rx_missed,
             rx_errors: stats.rx_errors,
+            rx_chained: stats.rx_chained,
             rx_no_buffer: stats.rx_no_buffer,
             tx_errors: stats.tx_errors,
             addresses: said.addresses.iter().map(|address| address.to_string().into()).collect(),

@@ -89,7 +89,10 @@ impl control::Director for Answering<'_> {
     fn conns(&mut self, from: Cursor, _limit: usize) -> ConnChunk {
         let (worker, asked_from) = place(from);
         let control = &mut *self.control;
-        let Some(lcore) = control.workers.get(worker).map(|link| link.lcore) else { return ConnChunk::default() };
+        let Some(lcore) = control.workers.get(worker).map(|link| link.lcore) else {
+            // Behind the last worker's conns come the templates, which all workers share.
+            return control.templates(worker, asked_from);
+        };
         let Some(listing) = control.listings.take(from) else {
             if control.listings.ask(from, control.now.ms) {
                 // A full ring: asked again when patience ends.
@@ -97,30 +100,25 @@ impl control::Director for Answering<'_> {
             }
             return ConnChunk { conns: Vec::new(), next: Some(from) };
         };
-        let next = match listing.next {
-            Some(next) => Some(cursor(worker, next)),
-            None => (worker + 1 < control.workers.len()).then(|| cursor(worker + 1, 0)),
-        };
-        ConnChunk { conns: listing.conns.iter().map(|(conn, ticks)| self::conn(conn, *ticks, lcore)).collect(), next }
+        let next = listing.next.map_or_else(|| cursor(worker + 1, 0), |next| cursor(worker, next));
+        let conns = listing.conns.iter().map(|(conn, ticks)| self::conn(conn, *ticks, lcore)).collect();
+        ConnChunk { conns, next: Some(next) }
     }
 }
 
 impl Control {
-    fn service(&self, service: &Service, servers: &[Listed], persistent: &HashMap<ServerId, u32>) -> show::Service {
-        let servers: Vec<_> = servers.iter().map(|listed| self.server(listed, persistent)).collect();
+    fn service(&self, service: &Service, listed: &[Listed], persistent: &HashMap<ServerId, u32>) -> show::Service {
+        let servers: Vec<_> = listed.iter().map(|listed| self.server(listed, persistent)).collect();
         let (protocol, address, fwmark, fwmark_ipv6) = match service.key {
             ServiceKey::Endpoint { protocol, vip, port } => {
                 (Some(protocol_name(protocol)), Some(SocketAddr::new(vip, port)), None, false)
             }
             ServiceKey::Mark { mark, v6 } => (None, None, Some(mark), v6),
         };
-        let mut totals = show::Traffic::default();
-        for traffic in servers.iter().map(|server| server.traffic) {
-            totals.conns += traffic.conns;
-            totals.in_packets += traffic.in_packets;
-            totals.out_packets += traffic.out_packets;
-            totals.in_bytes += traffic.in_bytes;
-            totals.out_bytes += traffic.out_bytes;
+        let mut totals = self.traffic_retired.get(&service.key).copied().unwrap_or_default();
+        let listed_now = listed.iter().map(|listed| listed.server.id);
+        for id in listed_now.chain(self.book.removed(service.key)) {
+            totals += self.traffic_of(id);
         }
         show::Service {
             protocol,
@@ -132,7 +130,7 @@ impl Control {
             persistent_s: service.persistence.map(|persistence| persistence.timeout_s),
             netmask: service.persistence.and_then(|persistence| netmask(service.key, persistence.prefix_bits)),
             one_packet: service.one_packet,
-            totals,
+            totals: traffic(totals),
             servers,
         }
     }
@@ -140,8 +138,6 @@ impl Control {
     fn server(&self, listed: &Listed, persistent: &HashMap<ServerId, u32>) -> show::Server {
         let server = listed.server;
         let load = self.shared.live.load(server.id);
-        let mut traffic = self.traffic_of_place(server.id);
-        traffic -= self.traffic_before.get(&server.id).copied().unwrap_or_default();
         show::Server {
             address: listed.address(),
             method: method(server.method),
@@ -152,8 +148,27 @@ impl Control {
             inactive: load.total.saturating_sub(load.active),
             persistent: persistent.get(&server.id).copied().unwrap_or(0),
             overloaded: load.overloaded,
-            traffic: self::traffic(traffic),
+            traffic: traffic(self.traffic_of(server.id)),
         }
+    }
+
+    /// The templates behind one lock, as the kernel lists them: client port 0.
+    fn templates(&self, after_workers: usize, lock: usize) -> ConnChunk {
+        let servers: HashMap<_, _> = self
+            .book
+            .list()
+            .flat_map(|(_, servers)| servers)
+            .map(|listed| (listed.server.id, (listed.address(), method(listed.server.method))))
+            .collect();
+        let mut conns = Vec::new();
+        self.shared.templates.visit_lock(lock, self.now.tick, |template| {
+            // A template of a server that is gone leads nowhere: its client is scheduled anew.
+            if let Some(&(server, method)) = servers.get(&ServerId(template.server)) {
+                conns.push(self::template(template, server, method));
+            }
+        });
+        let more = lock + 1 < self.shared.templates.locks();
+        ConnChunk { conns, next: more.then(|| cursor(after_workers, lock + 1)) }
     }
 
     fn templates_by_server(&self) -> HashMap<ServerId, u32> {
@@ -188,6 +203,31 @@ fn conn(conn: &conntrack::Conn, ticks_left: u32, lcore: u32) -> show::Conn {
         state: states::name(conn.protocol(), conn.state).into(),
         expires_s: ticks_left / Tick::PER_SECOND,
         worker: lcore,
+    }
+}
+
+fn template(template: &conntrack::Template, server: SocketAddr, method: show::Method) -> show::Conn {
+    let client = template.key.client();
+    let (protocol, vip) = match template.key.service() {
+        conntrack::Service::Address { protocol, vip, port } => (protocol_name(protocol), SocketAddr::new(vip, port)),
+        // The kernel prints the mark in the VIP's place.
+        conntrack::Service::Mark(mark) if client.is_ipv4() => {
+            (show::Protocol::Ip, SocketAddr::new(std::net::Ipv4Addr::from_bits(mark).into(), 0))
+        }
+        conntrack::Service::Mark(mark) => {
+            (show::Protocol::Ip, SocketAddr::new(std::net::Ipv6Addr::from_bits(mark.into()).into(), 0))
+        }
+    };
+    show::Conn {
+        protocol,
+        client: SocketAddr::new(client, 0),
+        vip,
+        server,
+        local: None,
+        method,
+        state: if template.assured { "ASSURED" } else { "NONE" }.into(),
+        expires_s: template.ticks_left / Tick::PER_SECOND,
+        worker: 0,
     }
 }
 

@@ -7,8 +7,9 @@ use super::error::last_words;
 use super::huge::{HugePages, Memory, free_mb};
 use super::{Bus, DeviceAddress, Error};
 use std::collections::BTreeSet;
-use std::ffi::{CString, c_char, c_int};
+use std::ffi::{CStr, CString, c_char, c_int};
 use std::marker::PhantomData;
+use std::path::PathBuf;
 use std::ptr::NonNull;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -57,7 +58,13 @@ pub struct Eal {
     memory: Memory,
     args: Vec<String>,
     stays_here: PhantomData<*const ()>,
+    _runtime_dir: RuntimeDir,
 }
+
+/// The directory that DPDK makes for a process's files and leaves behind: one for each start, for its name has the process
+/// id. Dropped after DPDK is cleaned up, or where a start fails.
+#[derive(Debug)]
+struct RuntimeDir(PathBuf);
 
 static STARTED: AtomicBool = AtomicBool::new(false);
 
@@ -78,7 +85,8 @@ impl Eal {
         }
         init(&args)?;
         let workers = plan.workers.clone();
-        Ok(Eal { alive: Arc::new(()), pools: Vec::new(), workers, memory, args, stays_here: PhantomData })
+        let (alive, pools, stays_here, _runtime_dir) = (Arc::new(()), Vec::new(), PhantomData, RuntimeDir::made());
+        Ok(Eal { alive, pools, workers, memory, args, stays_here, _runtime_dir })
     }
 
     /// The memory that was found and chosen.
@@ -115,6 +123,22 @@ impl Eal {
         // SAFETY: no pool handle, device, lcore or frame is left that could reach DPDK's memory.
         let code = unsafe { dpdk_sys::rte_eal_cleanup() };
         Error::check(code, "DPDK", "cannot clean up")
+    }
+}
+
+impl RuntimeDir {
+    /// The one that DPDK has made when it started.
+    fn made() -> RuntimeDir {
+        // SAFETY: DPDK is started; the call returns its own string, which stays.
+        let path = unsafe { CStr::from_ptr(dpdk_sys::rte_eal_get_runtime_dir()) };
+        RuntimeDir(PathBuf::from(path.to_string_lossy().into_owned()))
+    }
+}
+
+impl Drop for RuntimeDir {
+    fn drop(&mut self) {
+        // Not there (DPDK may not write there, and does without), or in use by a process with the same prefix: then it stays.
+        let _ = std::fs::remove_dir(&self.0);
     }
 }
 

@@ -94,7 +94,7 @@ pub struct Book {
     /// Whose list of changed servers is whose.
     owners: HashMap<ServiceId, ServiceKey>,
     /// Places that were freed since the last call of [`Book::take_freed`].
-    freed: Vec<ServerId>,
+    freed: Vec<(ServiceKey, ServerId)>,
     changed: bool,
 }
 
@@ -228,9 +228,9 @@ impl Book {
             referred.insert(ServerId(template.server));
         });
         let expired = self.trash.expire(&self.shared.live, now.ms, |id| referred.contains(&id));
-        for id in expired {
+        for (key, id) in expired {
             self.free_servers.push(id);
-            self.freed.push(id);
+            self.freed.push((key, id));
         }
     }
 
@@ -244,7 +244,7 @@ impl Book {
     }
 
     /// Server ids that were given up since the last call: their traffic counters belong to nobody.
-    pub fn take_freed(&mut self) -> Vec<ServerId> {
+    pub fn take_freed(&mut self) -> Vec<(ServiceKey, ServerId)> {
         std::mem::take(&mut self.freed)
     }
 
@@ -271,6 +271,11 @@ impl Book {
     /// Every VIP.
     pub fn vips(&self) -> impl Iterator<Item = IpAddr> + '_ {
         self.services.keys().filter_map(ServiceKey::vip)
+    }
+
+    /// The servers that were removed from a service and are still remembered.
+    pub fn removed(&self, key: ServiceKey) -> impl Iterator<Item = ServerId> + '_ {
+        self.trash.of(key).map(|server| ServerId(server.id))
     }
 
     /// Where a real server is, if it is one of a service now.

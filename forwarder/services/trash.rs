@@ -48,14 +48,19 @@ impl Trash {
     }
 
     /// Forgets the servers that were removed long ago, have no conns and are not `referred` to, and gives their ids.
-    pub fn expire(&mut self, live: &LiveTable, now_ms: u64, referred: impl Fn(ServerId) -> bool) -> Vec<ServerId> {
+    pub fn expire(
+        &mut self,
+        live: &LiveTable,
+        now_ms: u64,
+        referred: impl Fn(ServerId) -> bool,
+    ) -> Vec<(ServiceKey, ServerId)> {
         let mut expired = Vec::new();
-        self.0.retain(|_, of_service| {
+        self.0.retain(|key, of_service| {
             of_service.retain(|_, removed| {
                 let id = ServerId(removed.server.id);
                 let over = removed.is_due(live, now_ms) && !referred(id);
                 if over {
-                    expired.push(id);
+                    expired.push((*key, id));
                 }
                 !over
             });

@@ -48,7 +48,9 @@ impl<P: Port> Worker<P> {
             match parsed.protocol {
                 protocol::TCP => self.say(port, l3, now, |room, _| reset(room, l3, l4)).fate(),
                 protocol::UDP => self.tell(port, l3, Cause::PortUnreachable, now).fate(),
-                protocol::ICMP | protocol::ICMPV6 => self.echo(port, &frame, parsed, now),
+                // The other family's ICMP is a protocol like any other, and classify has not seen a header of it.
+                protocol::ICMP if !parsed.v6 => self.echo(port, &frame, parsed, now),
+                protocol::ICMPV6 if parsed.v6 => self.echo(port, &frame, parsed, now),
                 _ => {
                     self.tell(port, l3, Cause::ProtocolUnreachable, now);
                     Fate::Dropped(Reason::OtherProtocol)

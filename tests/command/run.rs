@@ -19,9 +19,16 @@ fn both_signals_end_it_cleanly() {
         let folder = tempfile::tempdir().unwrap();
         let director = Director::start(folder.path(), "adaptive", QUIET).unwrap();
         assert!(socket(folder.path()).exists());
+        let pid = director.ask(Client::version).pid;
         let (status, output) = director.end(signal);
         assert!(status.success(), "{signal:?}: {status}\n{output}");
         assert!(!socket(folder.path()).exists(), "{signal:?}");
+        // Where DPDK makes one, for root and for others.
+        let user = std::env::var("XDG_RUNTIME_DIR").unwrap_or("/tmp".into());
+        for base in ["/var/run", user.as_str()] {
+            let left = Path::new(base).join(format!("dpdk/uvs{pid}"));
+            assert!(!left.exists(), "{}", left.display());
+        }
         let last = output.lines().last().unwrap();
         assert!(last.ends_with("stopped"), "{output}");
     }

@@ -107,8 +107,8 @@ pub fn iperf3(client: &Namespace, vip: SocketAddr, protocol: Protocol, reverse: 
     let (address, port) = (vip.ip().to_string(), vip.port().to_string());
     let mut args = vec!["-J", "-c", &address, "-p", &port, "--connect-timeout", "5000"];
     match protocol {
-        Protocol::Tcp => args.extend(["-n", TCP_BYTES]),
         Protocol::Udp => args.extend(["-u", "-b", UDP_RATE, "-n", UDP_BYTES, "-l", DATAGRAM_BYTES]),
+        _ => args.extend(["-n", TCP_BYTES]),
     }
     args.extend(reverse.then_some("-R"));
     let output = client.run("iperf3", &args)?;

@@ -86,13 +86,13 @@ fn services(config: &str, text: &mut String) {
         let of_service = |words: &&Vec<&str>| words[1..3] == service[1..3];
         for server in lines.iter().filter(|words| words[0] == "-a").filter(of_service) {
             let edits = lines.iter().filter(|words| words[0] == "-e").filter(of_service);
-            let weight = edits.filter(|words| words[4] == server[4]).filter_map(|words| after(words, "-w")).last();
+            let mut weights = edits.filter(|words| words[4] == server[4]).filter_map(|words| after(words, "-w"));
             let _ = write!(
                 text,
                 "\n[[service.real_server]]\naddress = \"{}\"\nmethod = \"{}\"\nweight = {}\n",
                 server[4],
                 method(server[5]),
-                weight.unwrap_or("1")
+                weights.next_back().unwrap_or("1")
             );
         }
     }

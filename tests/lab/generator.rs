@@ -5,7 +5,7 @@
 //! `UVS_LAB_SEED` and `UVS_LAB_FRAMES` choose another run; both are printed, so that a failure can be repeated.
 
 use crate::hostile::{everything, valid_frames};
-use crate::kit::Lab;
+use crate::kit::{Lab, Left};
 use crate::network::{LAN, WAN};
 use crate::services::spec_of;
 use fastrand::Rng;
@@ -87,7 +87,10 @@ fn turn(lab: &mut Lab, generator: &mut Generator) {
     assert!(shard.shared.templates.len() <= shard.shared.templates.templates_max());
     for (port, cable) in lab.cables.iter().enumerate() {
         for frame in cable.take() {
-            generator.keep(port, frame);
+            let left = Left { port, frame };
+            if !lab.host_answers(&left) {
+                generator.keep(port, left.frame);
+            }
         }
     }
 }
@@ -102,13 +105,13 @@ impl Generator {
     }
 
     fn frame(&mut self) -> (usize, Vec<u8>) {
-        let echo = self.one_in(3) && !self.echoes.is_empty();
+        let echo = self.one_in(2) && !self.echoes.is_empty();
         let n = self.below(if echo { self.echoes.len() } else { self.valid.len() });
         let (port, mut frame): (usize, Vec<u8>) = if echo { self.echoes[n].clone() } else { self.valid[n].clone() };
         if !self.one_in(3) {
             self.vary(&mut frame);
         }
-        if self.one_in(2) {
+        if self.one_in(3) {
             for _ in 0..=self.below(3) {
                 self.damage(&mut frame);
             }
@@ -134,8 +137,8 @@ impl Generator {
         if noise & 12 == 12 && frame.len() > ports + 13 && l4.protocol == protocol::TCP {
             frame[ports + 13] = (noise >> 24) as u8 & 0x1f;
         }
-        if noise & 48 == 48 && frame.len() > l4.ttl {
-            frame[l4.ttl] = (noise >> 32) as u8 & 3;
+        if noise & 0x1f0_0000_0000 == 0 && frame.len() > l4.ttl {
+            frame[l4.ttl] = (noise >> 56) as u8 & 3;
         }
     }
 
@@ -189,7 +192,7 @@ impl Generator {
             0 => lab.now_ms += 1 + self.random.u64(..) % 5_000,
             1 => {
                 let port = self.below(2);
-                let room = if self.one_in(2) { 50 } else { usize::MAX };
+                let room = if self.one_in(4) { 50 } else { usize::MAX };
                 lab.cables[port].set_tx_room(room);
             }
             2 => {
@@ -223,8 +226,9 @@ impl Generator {
                 lab.control.delete_server(key, address).unwrap();
             }
             None => {
-                let method = [conntrack::Method::Nat, conntrack::Method::Dr, conntrack::Method::Tun, conntrack::Method::FullNat]
-                    [usize::from(port - 80)];
+                let method =
+                    [conntrack::Method::Nat, conntrack::Method::Dr, conntrack::Method::Tun, conntrack::Method::FullNat]
+                        [usize::from(port - 80)];
                 let rip = if vip.is_ipv4() { crate::network::RIP } else { crate::network::RIP6 };
                 let address = std::net::SocketAddr::new(crate::network::ip(rip), port);
                 let spec = ServerSpec { method, weight: 1, thresholds: Default::default(), next_hop: None };
@@ -280,7 +284,11 @@ fn mend(frame: &mut [u8]) {
 #[test]
 fn a_seed_repeats_its_run() {
     let run = || {
-        let mut generator = Generator { random: Rng::with_seed(5), valid: valid_frames(), echoes: vec![(WAN, vec![0; 60]), (LAN, vec![1; 60])] };
+        let mut generator = Generator {
+            random: Rng::with_seed(5),
+            valid: valid_frames(),
+            echoes: vec![(WAN, vec![0; 60]), (LAN, vec![1; 60])],
+        };
         (0..1_000).map(|_| generator.frame()).collect::<Vec<_>>()
     };
     assert_eq!(run(), run());

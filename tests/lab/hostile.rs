@@ -14,7 +14,8 @@ pub fn everything() -> String {
         for (n, method) in ["nat", "dr", "tun", "fullnat"].into_iter().enumerate() {
             let port = 80 + n as u16;
             for protocol in ["tcp", "udp"] {
-                let rest = if method == "dr" { "scheduler = \"sh\"\npersistent = \"10s\"" } else { "scheduler = \"lc\"" };
+                let rest =
+                    if method == "dr" { "scheduler = \"sh\"\npersistent = \"10s\"" } else { "scheduler = \"lc\"" };
                 config += &service(protocol, &endpoint(family.vip, port), rest);
                 config += &server(&endpoint(family.rip, port), method);
             }
@@ -116,7 +117,14 @@ fn absurd_words() {
 fn frames_longer_than_any() {
     let mut lab = Lab::new(&everything());
     for length in [1_515, 9_000, 65_535 - 48, 65_535 - 28] {
-        put_all(&mut lab, [(WAN, V4.from_client().udp(1, 80, &vec![0; length])), (WAN, V4.from_client().udp(1, 82, &vec![0; length]))].into_iter());
+        put_all(
+            &mut lab,
+            [
+                (WAN, V4.from_client().udp(1, 80, &vec![0; length])),
+                (WAN, V4.from_client().udp(1, 82, &vec![0; length])),
+            ]
+            .into_iter(),
+        );
     }
     for total in [65_500u16, 65_520, 65_521, 65_522, 65_535] {
         let mut v4 = V4.from_client().udp(1, 80, &[0; 40]);
@@ -185,9 +193,21 @@ fn each_defect_has_its_reason() {
         ("total length within the header", changed(udp4(), |f| f[17] = 19), Reason::BadHeader),
         ("total length beyond the frame", changed(udp4(), |f| f[16] = 1), Reason::Truncated),
         ("payload length beyond the frame", changed(udp6(), |f| f[18] = 1), Reason::Truncated),
-        ("a wrong header checksum", { let mut f = udp4(); f[24] ^= 1; f }, Reason::BadChecksum),
+        (
+            "a wrong header checksum",
+            {
+                let mut f = udp4();
+                f[24] ^= 1;
+                f
+            },
+            Reason::BadChecksum,
+        ),
         ("half a UDP header", changed(udp4(), |f| f[17] = 27), Reason::Truncated),
-        ("half a TCP header", changed(V4.from_client().tcp((1, 80), (1, 0), 2, b""), |f| f[17] = 39), Reason::Truncated),
+        (
+            "half a TCP header",
+            changed(V4.from_client().tcp((1, 80), (1, 0), 2, b""), |f| f[17] = 39),
+            Reason::Truncated,
+        ),
         ("half an ICMP header", changed(V4.from_client().icmp(8, 0, 0, b""), |f| f[17] = 27), Reason::Truncated),
         ("half a UDP header, IPv6", changed(udp6(), |f| f[19] = 7), Reason::Truncated),
         ("another station's", V4.from_client().macs(mac(ROUTER), mac(CLIENT)).udp(1, 80, b""), Reason::OtherMac),
@@ -209,10 +229,25 @@ fn each_defect_has_its_reason() {
         ("LLDP", changed(udp4(), |f| f[12..14].copy_from_slice(&[0x88, 0xcc])), Reason::OtherEtherType),
         ("802.3 length", changed(udp4(), |f| f[12..14].copy_from_slice(&[0, 46])), Reason::OtherEtherType),
         ("ten extension headers", extension_chain(10), Reason::BadHeader),
-        ("an extension header beyond the packet", V6.from_client().packet(protocol::ROUTING, &[17, 9, 0, 0, 0, 0, 0, 0]), Reason::Truncated),
+        (
+            "an extension header beyond the packet",
+            V6.from_client().packet(protocol::ROUTING, &[17, 9, 0, 0, 0, 0, 0, 0]),
+            Reason::Truncated,
+        ),
         ("half an extension header", V6.from_client().packet(protocol::HOP_BY_HOP, &[17]), Reason::Truncated),
+        ("ICMP over IPv6", V6.from_client().packet(protocol::ICMP, &[]), Reason::OtherProtocol),
+        ("ICMPv6 over IPv4", V4.from_client().packet(protocol::ICMPV6, &[]), Reason::OtherProtocol),
+        (
+            "ICMPv6 echo over IPv4",
+            V4.from_client().packet(protocol::ICMPV6, &[8, 0, 0, 0, 0, 0, 0, 0]),
+            Reason::OtherProtocol,
+        ),
         ("no next header", V6.from_client().packet(protocol::NO_NEXT_HEADER, &[0; 8]), Reason::OtherProtocol),
-        ("the VIP speaks to itself", Frame::between(VIP, VIP).macs(mac(ROUTER), port_mac(WAN)).icmp(8, 0, 0, b""), Reason::AnswerLimited),
+        (
+            "the VIP speaks to itself",
+            Frame::between(VIP, VIP).macs(mac(ROUTER), port_mac(WAN)).icmp(8, 0, 0, b""),
+            Reason::AnswerLimited,
+        ),
     ];
     for (what, frame, reason) in rows {
         let mut lab = Lab::new(&everything());

@@ -185,7 +185,7 @@ impl Lab {
     }
 
     /// If the frame asks for a neighbour, a host answers. Gives whether the frame was of neighbour discovery or ARP at all.
-    fn host_answers(&self, left: &Left) -> bool {
+    pub fn host_answers(&self, left: &Left) -> bool {
         let Some(asked) = asked_for(&left.frame) else { return is_neighbor_talk(&left.frame) };
         let mac = self.moved.get(&asked).copied().unwrap_or(Some(host_mac(asked)));
         // A host does not hear what is for another MAC: it may have had that one once.

@@ -8,13 +8,29 @@ use crate::show::{Neighbors, Port, Ports, Version};
 pub fn ports(ports: &Ports) -> String {
     let mut what = Grid::new([2, 3, 5, 6]);
     what.row(["port", "link", "Mbit/s", "mtu", "mac", "rxq", "txq", "driver", "rss"]);
-    let mut counts = Grid::new(1..7);
-    counts.row(["port", "rx_packets", "tx_packets", "rx_missed", "rx_errors", "rx_no_buffer", "tx_errors"]);
+    let mut counts = Grid::new(1..8);
+    counts.row([
+        "port",
+        "rx_packets",
+        "tx_packets",
+        "rx_missed",
+        "rx_errors",
+        "rx_chained",
+        "rx_no_buffer",
+        "tx_errors",
+    ]);
     let mut lines = String::new();
     for port in &ports.ports {
         what.row(what_cells(port));
-        let counters =
-            [port.rx_packets, port.tx_packets, port.rx_missed, port.rx_errors, port.rx_no_buffer, port.tx_errors];
+        let counters = [
+            port.rx_packets,
+            port.tx_packets,
+            port.rx_missed,
+            port.rx_errors,
+            port.rx_chained,
+            port.rx_no_buffer,
+            port.tx_errors,
+        ];
         counts.row(std::iter::once(port.name.to_string()).chain(counters.map(count)));
         lines += &format!("\n{}: device {}", port.name, port.device);
         lines.extend(port.addresses.iter().map(|address| format!("\n  {address}")));
