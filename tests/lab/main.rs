@@ -19,3 +19,4 @@ mod reuse;
 mod services;
 mod show;
 mod states;
+mod workers;

@@ -7,6 +7,7 @@ use control::{Cursor, Director};
 use std::collections::HashSet;
 use uvs::director::Answering;
 use uvs::pipeline::Reason;
+use uvs::services::ServiceKey;
 use uvs::wire::tcp;
 
 /// Asks the director.
@@ -82,6 +83,20 @@ fn services_and_their_traffic() {
     let server = &udp.servers[0];
     assert_eq!((server.active, server.inactive, server.persistent), (0, 1, 1));
     assert_eq!((server.traffic.in_packets, server.traffic.in_bytes), (1, 53));
+    // A removed server's traffic stays in its service's.
+    let key = lab
+        .control
+        .book()
+        .list()
+        .find(|(service, _)| matches!(service.key, ServiceKey::Endpoint { port: 80, .. }))
+        .unwrap()
+        .0
+        .key;
+    lab.control.delete_server(key, "10.0.0.11:8080".parse().unwrap()).unwrap();
+    lab.settle();
+    let shown = services(&mut lab).services;
+    let tcp = shown.iter().find(|service| service.protocol == Some(show::Protocol::Tcp)).unwrap();
+    assert_eq!((tcp.totals, tcp.servers.len()), (traffic, 0));
 }
 
 #[test]
@@ -147,9 +162,12 @@ fn each_conn_is_listed_once() {
         lab.cables[WAN].put(&V6.from_client().udp(20_000 + port, 53, b"x"));
     }
     lab.settle();
-    let listed = conns(&mut lab);
-    // The threshold of 100 conns holds.
+    let (templates, listed): (Vec<_>, Vec<_>) = conns(&mut lab).into_iter().partition(|conn| conn.client.port() == 0);
     assert_eq!(listed.len(), lab.conns().len());
+    // One template of the only client's subnet, with the client's port 0.
+    assert_eq!(templates.len(), 1);
+    let (client, vip) = ("[2001:db8:c::]:0".parse().unwrap(), "[2001:db8:99::10]:53".parse().unwrap());
+    assert_eq!((templates[0].client, templates[0].vip, &*templates[0].state), (client, vip, "NONE"));
     let flows: HashSet<_> = listed.iter().map(|conn| (conn.client, conn.vip)).collect();
     assert_eq!(flows.len(), listed.len(), "each once");
     let tcp: Vec<_> = listed.iter().filter(|conn| conn.protocol == show::Protocol::Tcp).collect();
