@@ -24,12 +24,20 @@ demo: build
 
 # Two builds: without DPDK and with debug assertions, as on any machine; and the one that runs. End to end is one test of the latter.
 test: setup
+	$(call layer,formatting)
 	$(CARGO) fmt --all --check
+	$(call layer,clippy with and without DPDK)
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 	$(CARGO) clippy --workspace --all-targets --no-default-features -- -D warnings
+	$(call layer,unit and property tests and the lab: without DPDK or root and with debug assertions)
 	$(CARGO) test --workspace --no-default-features
+	$(call layer,release: the same and golden recordings and DPDK devices$(comma) end to end as root)
 	$(CARGO) test --release --package uvs
-	@[ "$$(id -u)" = 0 ] || echo "make test: all passed but end to end (tests/e2e), which needs root and was left out"
+	$(call layer,all passed$(if $(filter 0,$(shell id -u)),,$(comma) but end to end (tests/e2e) was left out: it needs root))
+
+# A heading, so that one sees which layer a failure belongs to.
+layer = @printf '\n==== make test: %s ====\n' "$(1)"
+comma := ,
 
 bench: setup
 	$(CARGO) bench --package uvs

@@ -93,9 +93,9 @@ impl LocalPorts {
         None
     }
 
-    /// The failures since the last call.
-    pub fn take_failures(&mut self) -> ArrayVec<Failure, FAILURES_MAX> {
-        std::mem::take(&mut self.failures)
+    /// A pair whose failures nobody has heard of, with those since the last time.
+    pub fn take_failure(&mut self) -> Option<Failure> {
+        self.failures.pop()
     }
 
     /// The n-th of this worker's ports.

@@ -26,7 +26,7 @@ fetch() {
   for file in /etc/apt/sources.list /etc/apt/sources.list.d/*.list; do
     [ -e "$file" ] && sed -n 's/^deb /deb-src /p' "$file" >"$out/apt/parts/$(basename "$file" .list).list"
   done
-  local options=(-o Dir::Etc::sourcelist=/dev/null -o Dir::Etc::sourceparts="$out/apt/parts" -o Dir::State::lists="$out/apt/lists")
+  local options=(-o APT::Sandbox::User=root -o Dir::Etc::sourcelist=/dev/null -o Dir::Etc::sourceparts="$out/apt/parts" -o Dir::State::lists="$out/apt/lists")
   apt-get "${options[@]}" -qq update
   rm -rf "$out/fetched"
   mkdir "$out/fetched"

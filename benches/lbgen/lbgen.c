@@ -246,7 +246,7 @@ static uint64_t stride_through(uint64_t flows)
 {
     if (flows == 1)
         return 0;
-    uint64_t stride = RTE_MAX(1, (uint64_t)(flows * 0.6180339887));
+    uint64_t stride = RTE_MAX((uint64_t)1, (uint64_t)(flows * 0.6180339887));
     while (greatest_common_divisor(stride, flows) != 1)
         stride++;
     return stride;
@@ -272,7 +272,7 @@ static const char *obey(struct device *device, const struct rte_kvargs *all)
     uint64_t flows = strtoull(said(all, "flows", "1000"), NULL, 0);
     if (flows < 1 || flows > 1 << 26)
         return "flows: 1 to 67108864";
-    device->flows_per_queue = RTE_MAX(1, flows / device->queues);
+    device->flows_per_queue = RTE_MAX((uint64_t)1, flows / device->queues);
     device->stride = stride_through(device->flows_per_queue);
     snprintf(device->start, PATH_BYTES, "%s", said(all, "start", ""));
     snprintf(device->stat, PATH_BYTES, "%s", said(all, "stat", ""));

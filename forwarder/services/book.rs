@@ -265,7 +265,7 @@ impl Book {
     fn steering(&self) -> Steering {
         let policy = &self.policy;
         let locals = policy.local_v4.iter().chain(&policy.local_v6).copied();
-        Steering::new(self.workers, self.seed.clone(), self.trash.vips().chain(self.vips()), locals)
+        Steering::new(self.workers, self.seed, self.trash.vips().chain(self.vips()), locals)
     }
 
     /// Every VIP.

@@ -124,7 +124,9 @@ impl Shard {
             _ => usize::from(mtu),
         };
         if ip_bytes > longest {
-            return Err(too_big(l3, parsed.v6, longest));
+            // Without path MTU discovery a tunnel header has no DF, whatever is inside: it may go in fragments.
+            let may_fragment = conn.method() == Method::Tun && !self.services.policy.pmtu_disc;
+            return Err(too_big(l3, parsed.v6, may_fragment, longest));
         }
         let l4 = usize::from(parsed.l4 - parsed.l3);
         match (conn.method(), hit.direction) {
@@ -241,9 +243,9 @@ impl Shard {
 
 /// A packet that is longer than its way takes. IPv4 without DF could go in fragments; everything else is the sender's to mend.
 #[cold]
-fn too_big(l3: &[u8], v6: bool, longest: usize) -> Refusal {
+fn too_big(l3: &[u8], v6: bool, may_fragment: bool, longest: usize) -> Refusal {
     const DONT_FRAGMENT: u8 = 0x40;
-    if v6 || l3[6] & DONT_FRAGMENT != 0 {
+    if v6 || l3[6] & DONT_FRAGMENT != 0 && !may_fragment {
         // RFC 8200 §5: no IPv6 link is narrower than 1280; whoever is told less would fragment down to that.
         let longest = if v6 { longest.max(1280) } else { longest };
         (Reason::TooBig, Some(Tell::TooBig(longest as u16)))

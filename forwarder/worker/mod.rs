@@ -241,7 +241,10 @@ impl<P: Port> Worker<P> {
             self.release_held(now);
         }
         self.rings.forget_asked();
-        for failure in self.shard.local_ports.take_failures() {
+        // What finds the ring full waits for the next time, and is counted on.
+        while !self.rings.reports.is_full()
+            && let Some(failure) = self.shard.local_ports.take_failure()
+        {
             drop(self.rings.reports.push(Report::LocalPorts(failure)));
         }
     }

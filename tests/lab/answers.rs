@@ -37,7 +37,7 @@ fn echo_is_answered_for_every_own_address() {
             for payload in [&b""[..], b"odd", &[0x5a; 1400]] {
                 let asked = asks(family, address).ttl(3).tos(0x10).icmp(request, 0, 0x1234_0001, payload);
                 let left = one(&mut lab, WAN, &asked, WAN);
-                let answer = family.to_client(address).tos(0x10).dont_fragment(false).id(id(&left));
+                let answer = family.client_gets(address).tos(0x10).dont_fragment(false).id(id(&left));
                 assert_eq!(left, answer.icmp(reply, 0, 0x1234_0001, payload), "{address}, {} bytes", payload.len());
             }
         }
@@ -68,7 +68,7 @@ fn tcp_where_nothing_serves_gets_a_rst() {
         for address in [family.wan, family.lan, family.vip, family.lip] {
             for (name, flags, (ack, seq, expected_flags), expected_seq, expected_ack) in rows {
                 let asked = asks(family, address).tcp((CPORT, 81), (seq, ack), flags, b"");
-                let answer = family.to_client(address).id(0).window(0);
+                let answer = family.client_gets(address).id(0).window(0);
                 let expected = answer.tcp((81, CPORT), (expected_seq, expected_ack), expected_flags, b"");
                 becomes(&mut lab, WAN, &asked, WAN, &expected);
                 assert_eq!(lab.control.counts(0).dropped_total(), 0, "{address}: {name}");
@@ -77,7 +77,7 @@ fn tcp_where_nothing_serves_gets_a_rst() {
         }
         // A segment of no conn, to a service: not a service's business but a host's.
         let stray = asks(family, family.vip).tcp((CPORT, 80), (1, 9), tcp::ACK, b"");
-        let expected = family.to_client(family.vip).id(0).window(0).tcp((80, CPORT), (9, 0), tcp::RST, b"");
+        let expected = family.client_gets(family.vip).id(0).window(0).tcp((80, CPORT), (9, 0), tcp::RST, b"");
         becomes(&mut lab, WAN, &stray, WAN, &expected);
         assert_eq!(lab.conns().len(), 0);
     }
@@ -87,10 +87,10 @@ fn tcp_where_nothing_serves_gets_a_rst() {
 /// the interface.
 fn error(family: Family, about: &[u8], asked: &str, left: &[u8], (v4, v6): ((u8, u8), (u8, u8))) -> Vec<u8> {
     if family.name == "IPv4" {
-        let from = family.to_client(asked).tos(0xc0).dont_fragment(false).id(id(left));
+        let from = family.client_gets(asked).tos(0xc0).dont_fragment(false).id(id(left));
         from.icmp(v4.0, v4.1, 0, &about[14..])
     } else {
-        family.to_client(family.wan).icmp(v6.0, v6.1, 0, &about[14..])
+        family.client_gets(family.wan).icmp(v6.0, v6.1, 0, &about[14..])
     }
 }
 

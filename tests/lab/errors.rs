@@ -19,7 +19,7 @@ fn lab(family: Family, method: &str) -> Lab {
 }
 
 fn syn(family: Family) -> Vec<u8> {
-    family.from_client().tcp((CPORT, 80), (7, 0), tcp::SYN, b"")
+    family.client_sends().tcp((CPORT, 80), (7, 0), tcp::SYN, b"")
 }
 
 fn inner_router(family: Family) -> &'static str {
@@ -58,7 +58,7 @@ fn errors_from_the_servers_side_reach_the_client() {
                         let told =
                             Frame::between(family.client, family.vip).ttl(63).tcp((CPORT, 80), (7, 0), tcp::SYN, b"");
                         let told = with_checksum_of(told[14..].to_vec(), &reached, family);
-                        let expected = family.to_client(family.vip).ttl(63);
+                        let expected = family.client_gets(family.vip).ttl(63);
                         becomes(
                             &mut lab,
                             LAN,
@@ -92,13 +92,13 @@ fn errors_from_the_clients_side_reach_the_server() {
                             _ => (family.lip, conn(&lab).local().1),
                         };
                         let flags = tcp::SYN | tcp::ACK;
-                        let reply = family.from_server(peer).tcp((RPORT, port), (9, 8), flags, b"");
+                        let reply = family.server_sends(peer).tcp((RPORT, port), (9, 8), flags, b"");
                         let reached = one(&mut lab, LAN, &reply, WAN)[14..].to_vec();
                         let told = Frame::between(family.rip, peer).ttl(63).tcp((RPORT, port), (9, 8), flags, b"");
                         let told = with_checksum_of(told[14..].to_vec(), &reached, family);
                         let error = Frame::between(speaker, family.vip).macs(mac(family.router), port_mac(WAN));
                         let from = if method == "nat" { speaker } else { family.lip };
-                        let expected = family.to_server(from, family.rip).ttl(63);
+                        let expected = family.server_gets(from, family.rip).ttl(63);
                         becomes(
                             &mut lab,
                             WAN,
@@ -127,7 +127,7 @@ fn errors_go_along_with_dr_and_tun() {
             let error = |frame: Frame| frame.icmp(kind, code, rest, &reply);
             let sent = error(Frame::between(family.client, family.vip).macs(mac(family.router), port_mac(WAN)));
             let left = one(&mut lab, WAN, &sent, LAN);
-            let hop = |source, destination| family.to_server(source, destination).ttl(63);
+            let hop = |source, destination| family.server_gets(source, destination).ttl(63);
             let expected = if method == "dr" {
                 error(hop(family.client, family.vip))
             } else {
@@ -147,7 +147,7 @@ fn an_error_is_no_sign_of_life() {
     let mut lab = lab(V4, "nat");
     let reached = one(&mut lab, WAN, &syn(V4), LAN)[14..].to_vec();
     lab.advance_in_steps(59_000, 1_000);
-    lab.send(LAN, &V4.from_server(CLIENT).icmp(3, 3, 0, &reached));
+    lab.send(LAN, &V4.server_sends(CLIENT).icmp(3, 3, 0, &reached));
     lab.advance_in_steps(1_000, 10);
     assert_eq!(lab.conns().len(), 0);
 }
@@ -158,7 +158,7 @@ fn errors_about_nothing_are_dropped_by_name() {
         let (kind, code, rest) = kinds(family)[0];
         let packet =
             |from: &str, to: &str, ports| Frame::between(from, to).tcp(ports, (1, 1), tcp::ACK, b"")[14..].to_vec();
-        let to_vip = |quote: &[u8]| family.from_client().icmp(kind, code, rest, quote);
+        let to_vip = |quote: &[u8]| family.client_sends().icmp(kind, code, rest, quote);
         let known = packet(family.vip, family.client, (80, CPORT));
         let mut fragment = known.clone();
         if family.name == "IPv4" {
@@ -183,7 +183,7 @@ fn errors_about_nothing_are_dropped_by_name() {
             (
                 "about no conn, for a client",
                 LAN,
-                family.from_server(family.client).icmp(kind, code, rest, &packet(family.client, family.rip, (1, 2))),
+                family.server_sends(family.client).icmp(kind, code, rest, &packet(family.client, family.rip, (1, 2))),
                 Reason::NotForUs,
             ),
         ];

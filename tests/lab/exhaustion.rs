@@ -38,8 +38,8 @@ fn a_full_table_refuses_and_recovers() {
         let mut lab =
             Lab::new(&(config + &service(protocol, "198.51.100.10:80", "") + &server("10.0.0.11:80", method)));
         let first = |n: u16| match protocol {
-            "udp" => V4.from_client().udp(20_000 + n, 80, b"x"),
-            _ => V4.from_client().tcp((20_000 + n, 80), (1, 0), tcp::SYN, b""),
+            "udp" => V4.client_sends().udp(20_000 + n, 80, b"x"),
+            _ => V4.client_sends().tcp((20_000 + n, 80), (1, 0), tcp::SYN, b""),
         };
         for n in 0..100 {
             one(&mut lab, WAN, &first(n), LAN);
@@ -54,7 +54,7 @@ fn a_full_table_refuses_and_recovers() {
             one(&mut lab, WAN, &first(n), LAN);
         }
         if method == "nat" && protocol == "udp" {
-            one(&mut lab, LAN, &V4.from_server(CLIENT).udp(80, 20_000, b"x"), WAN);
+            one(&mut lab, LAN, &V4.server_sends(CLIENT).udp(80, 20_000, b"x"), WAN);
         }
         // The others end, and there is room for so many.
         lab.advance_in_steps(3_000, 100);
@@ -150,5 +150,5 @@ fn a_flood_of_arp() {
     assert_eq!(counts.consumed - before + lab.dropped(Reason::ControlBusy), 1_600);
     assert!(lab.dropped(Reason::ControlBusy) > 0);
     lab.settle();
-    one(&mut lab, WAN, &V4.from_client().udp(1, 80, b"x"), LAN);
+    one(&mut lab, WAN, &V4.client_sends().udp(1, 80, b"x"), LAN);
 }

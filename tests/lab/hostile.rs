@@ -28,7 +28,7 @@ pub fn everything() -> String {
 pub fn valid_frames() -> Vec<(usize, Vec<u8>)> {
     let mut frames = Vec::new();
     for family in FAMILIES {
-        let (client, server) = (family.from_client(), family.from_server(family.client));
+        let (client, server) = (family.client_sends(), family.server_sends(family.client));
         for port in 80..84 {
             for flags in [tcp::SYN, tcp::ACK, tcp::FIN | tcp::ACK, tcp::RST] {
                 frames.push((WAN, client.tcp((40_000, port), (1, 1), flags, b"data")));
@@ -44,9 +44,9 @@ pub fn valid_frames() -> Vec<(usize, Vec<u8>)> {
         frames.push((WAN, client.packet(protocol::SCTP, &[0, 7, 0, 80, 0, 0, 0, 0, 0, 0, 0, 0])));
     }
     let extensions = [protocol::DESTINATION_OPTIONS, 0, 1, 4, 0, 0, 0, 0, protocol::UDP, 0, 1, 4, 0, 0, 0, 0];
-    let udp = V6.from_client().udp(40_000, 80, b"data")[54..].to_vec();
-    frames.push((WAN, V6.from_client().packet(protocol::HOP_BY_HOP, &[&extensions[..], &udp].concat())));
-    frames.push((WAN, V4.from_client().options(&[7, 7, 4, 0, 0, 0, 0, 0]).udp(40_000, 80, b"data")));
+    let udp = V6.client_sends().udp(40_000, 80, b"data")[54..].to_vec();
+    frames.push((WAN, V6.client_sends().packet(protocol::HOP_BY_HOP, &[&extensions[..], &udp].concat())));
+    frames.push((WAN, V4.client_sends().options(&[7, 7, 4, 0, 0, 0, 0, 0]).udp(40_000, 80, b"data")));
     let (std::net::IpAddr::V4(host), std::net::IpAddr::V4(own)) = (ip("192.0.2.77"), ip(V4.wan)) else { panic!() };
     let (std::net::IpAddr::V6(host6), std::net::IpAddr::V6(own6)) = (ip("2001:db8::77"), ip(V6.wan)) else { panic!() };
     frames.push((WAN, arp::request((mac("192.0.2.77"), host), own)));
@@ -120,18 +120,18 @@ fn frames_longer_than_any() {
         put_all(
             &mut lab,
             [
-                (WAN, V4.from_client().udp(1, 80, &vec![0; length])),
-                (WAN, V4.from_client().udp(1, 82, &vec![0; length])),
+                (WAN, V4.client_sends().udp(1, 80, &vec![0; length])),
+                (WAN, V4.client_sends().udp(1, 82, &vec![0; length])),
             ]
             .into_iter(),
         );
     }
     for total in [65_500u16, 65_520, 65_521, 65_522, 65_535] {
-        let mut v4 = V4.from_client().udp(1, 80, &[0; 40]);
+        let mut v4 = V4.client_sends().udp(1, 80, &[0; 40]);
         v4.resize(14 + 65_535, 0);
         v4[16..18].copy_from_slice(&total.to_be_bytes());
         ipv4::fill_checksum(&mut v4[14..34]);
-        let mut v6 = V6.from_client().udp(1, 80, &[0; 40]);
+        let mut v6 = V6.client_sends().udp(1, 80, &[0; 40]);
         v6.resize(14 + 40 + 65_535, 0);
         v6[18..20].copy_from_slice(&total.to_be_bytes());
         put_all(&mut lab, [(WAN, v4), (WAN, v6)].into_iter());
@@ -151,11 +151,11 @@ fn changed(mut frame: Vec<u8>, change: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
 }
 
 fn udp4() -> Vec<u8> {
-    V4.from_client().udp(40_000, 80, b"data")
+    V4.client_sends().udp(40_000, 80, b"data")
 }
 
 fn udp6() -> Vec<u8> {
-    V6.from_client().udp(40_000, 80, b"data")
+    V6.client_sends().udp(40_000, 80, b"data")
 }
 
 fn from4(source: &str) -> Vec<u8> {
@@ -177,7 +177,7 @@ fn each_defect_has_its_reason() {
         let mut chain = [protocol::DESTINATION_OPTIONS, 0, 1, 4, 0, 0, 0, 0].repeat(count);
         let last = chain.len() - 8;
         chain[last] = protocol::UDP;
-        V6.from_client().packet(protocol::DESTINATION_OPTIONS, &[&chain[..], &udp6()[54..]].concat())
+        V6.client_sends().packet(protocol::DESTINATION_OPTIONS, &[&chain[..], &udp6()[54..]].concat())
     };
     let rows: Vec<(&str, Vec<u8>, Reason)> = vec![
         ("nothing", vec![], Reason::Truncated),
@@ -205,14 +205,14 @@ fn each_defect_has_its_reason() {
         ("half a UDP header", changed(udp4(), |f| f[17] = 27), Reason::Truncated),
         (
             "half a TCP header",
-            changed(V4.from_client().tcp((1, 80), (1, 0), 2, b""), |f| f[17] = 39),
+            changed(V4.client_sends().tcp((1, 80), (1, 0), 2, b""), |f| f[17] = 39),
             Reason::Truncated,
         ),
-        ("half an ICMP header", changed(V4.from_client().icmp(8, 0, 0, b""), |f| f[17] = 27), Reason::Truncated),
+        ("half an ICMP header", changed(V4.client_sends().icmp(8, 0, 0, b""), |f| f[17] = 27), Reason::Truncated),
         ("half a UDP header, IPv6", changed(udp6(), |f| f[19] = 7), Reason::Truncated),
-        ("another station's", V4.from_client().macs(mac(ROUTER), mac(CLIENT)).udp(1, 80, b""), Reason::OtherMac),
-        ("broadcast", V4.from_client().macs(mac(ROUTER), Mac::BROADCAST).udp(1, 80, b""), Reason::Multicast),
-        ("broadcast, IPv6", V6.from_client().macs(mac(ROUTER6), Mac::BROADCAST).udp(1, 80, b""), Reason::Multicast),
+        ("another station's", V4.client_sends().macs(mac(ROUTER), mac(CLIENT)).udp(1, 80, b""), Reason::OtherMac),
+        ("broadcast", V4.client_sends().macs(mac(ROUTER), Mac::BROADCAST).udp(1, 80, b""), Reason::Multicast),
+        ("broadcast, IPv6", V6.client_sends().macs(mac(ROUTER6), Mac::BROADCAST).udp(1, 80, b""), Reason::Multicast),
         ("to a group", to("224.0.0.5"), Reason::Multicast),
         ("to everybody", to("255.255.255.255"), Reason::Multicast),
         ("to an IPv6 group", to("ff02::1"), Reason::Multicast),
@@ -231,18 +231,18 @@ fn each_defect_has_its_reason() {
         ("ten extension headers", extension_chain(10), Reason::BadHeader),
         (
             "an extension header beyond the packet",
-            V6.from_client().packet(protocol::ROUTING, &[17, 9, 0, 0, 0, 0, 0, 0]),
+            V6.client_sends().packet(protocol::ROUTING, &[17, 9, 0, 0, 0, 0, 0, 0]),
             Reason::Truncated,
         ),
-        ("half an extension header", V6.from_client().packet(protocol::HOP_BY_HOP, &[17]), Reason::Truncated),
-        ("ICMP over IPv6", V6.from_client().packet(protocol::ICMP, &[]), Reason::OtherProtocol),
-        ("ICMPv6 over IPv4", V4.from_client().packet(protocol::ICMPV6, &[]), Reason::OtherProtocol),
+        ("half an extension header", V6.client_sends().packet(protocol::HOP_BY_HOP, &[17]), Reason::Truncated),
+        ("ICMP over IPv6", V6.client_sends().packet(protocol::ICMP, &[]), Reason::OtherProtocol),
+        ("ICMPv6 over IPv4", V4.client_sends().packet(protocol::ICMPV6, &[]), Reason::OtherProtocol),
         (
             "ICMPv6 echo over IPv4",
-            V4.from_client().packet(protocol::ICMPV6, &[8, 0, 0, 0, 0, 0, 0, 0]),
+            V4.client_sends().packet(protocol::ICMPV6, &[8, 0, 0, 0, 0, 0, 0, 0]),
             Reason::OtherProtocol,
         ),
-        ("no next header", V6.from_client().packet(protocol::NO_NEXT_HEADER, &[0; 8]), Reason::OtherProtocol),
+        ("no next header", V6.client_sends().packet(protocol::NO_NEXT_HEADER, &[0; 8]), Reason::OtherProtocol),
         (
             "the VIP speaks to itself",
             Frame::between(VIP, VIP).macs(mac(ROUTER), port_mac(WAN)).icmp(8, 0, 0, b""),
@@ -298,7 +298,7 @@ fn lies_about_neighbors() {
         for (family, frame) in [(V4, udp4()), (V6, udp6())] {
             assert_eq!(one(&mut lab, WAN, &frame, LAN)[..6], mac(family.rip).0, "{what}");
         }
-        let answer: Vec<Left> = lab.send(WAN, &V4.from_client().icmp(8, 0, 0, b""));
+        let answer: Vec<Left> = lab.send(WAN, &V4.client_sends().icmp(8, 0, 0, b""));
         assert_eq!(answer.len(), 1, "{what}: the VIP still answers");
     }
     assert_eq!(ethernet::ARP, 0x0806);

@@ -70,7 +70,7 @@ impl Row {
     /// What becomes of a client's packet, given the frame that left (for the identification of a tunnel header).
     fn inbound(&self, lab: &Lab, left: &[u8], tos: u8, build: &dyn Fn(&Frame, u16, u16) -> Vec<u8>) -> Vec<u8> {
         let (peer, port) = self.peer(lab);
-        let hop = |source, destination| self.server.to_server(source, destination).ttl(63).tos(tos);
+        let hop = |source, destination| self.server.server_gets(source, destination).ttl(63).tos(tos);
         match self.method {
             "nat" | "fullnat" => build(&hop(peer, self.server.rip), port, MAPPED),
             "dr" => build(&hop(self.service.client, self.service.vip), CPORT, VPORT),
@@ -94,14 +94,14 @@ fn udp_goes_there_and_back() {
         for payload in [&b""[..], b"odd", b"an even one!"] {
             let mut lab = row.lab("udp");
             let build = |frame: &Frame, from: u16, to: u16| frame.udp(from, to, payload);
-            let sent = build(&row.service.from_client().tos(0xb8), CPORT, VPORT);
+            let sent = build(&row.service.client_sends().tos(0xb8), CPORT, VPORT);
             let left = one(&mut lab, WAN, &sent, LAN);
             assert_eq!(left, row.inbound(&lab, &left, 0xb8, &build), "{}: inbound", row.name);
             assert_eq!((state(&lab), counts(&lab)), ("UDP", (0, 1)), "{}", row.name);
             if row.sees_replies() {
                 let (peer, port) = row.peer(&lab);
-                let reply = build(&row.server.from_server(peer), MAPPED, port);
-                let expected = build(&row.service.to_client(row.service.vip).ttl(63), VPORT, CPORT);
+                let reply = build(&row.server.server_sends(peer), MAPPED, port);
+                let expected = build(&row.service.client_gets(row.service.vip).ttl(63), VPORT, CPORT);
                 becomes(&mut lab, LAN, &reply, WAN, &expected);
             }
         }
@@ -113,7 +113,7 @@ fn udp_goes_there_and_back() {
 fn an_absent_udp_checksum() {
     for (method, filled) in [("nat", true), ("fullnat", true), ("dr", false)] {
         let mut lab = row("", method, V4, V4).lab("udp");
-        let mut sent = V4.from_client().udp(CPORT, VPORT, b"no sum");
+        let mut sent = V4.client_sends().udp(CPORT, VPORT, b"no sum");
         sent[14 + 20 + 6..][..2].fill(0);
         let left = one(&mut lab, WAN, &sent, LAN);
         assert_eq!(left[14 + 20 + 6..][..2] != [0, 0], filled, "{method}");
@@ -127,7 +127,7 @@ fn a_wrong_tcp_checksum_stays_wrong() {
         let mut lab = row.lab("tcp");
         let at = 14 + row.service.header_bytes + 16;
         let checksum = |frame: &[u8]| i64::from(u16::from_be_bytes([frame[at], frame[at + 1]]));
-        let sent = row.service.from_client().tcp((CPORT, VPORT), (1, 0), tcp::SYN, b"");
+        let sent = row.service.client_sends().tcp((CPORT, VPORT), (1, 0), tcp::SYN, b"");
         let good = lab.send(WAN, &sent).remove(0).frame;
         for error in [1, 0x55, 0x100, 0xff00] {
             let mut broken = sent.clone();
@@ -147,7 +147,7 @@ fn padding_is_cut_off() {
     for row in &ROWS {
         let mut lab = row.lab("udp");
         let build = |frame: &Frame, from: u16, to: u16| frame.udp(from, to, b"x");
-        let mut sent = build(&row.service.from_client(), CPORT, VPORT);
+        let mut sent = build(&row.service.client_sends(), CPORT, VPORT);
         sent.extend([0xee; 30]);
         let left = one(&mut lab, WAN, &sent, LAN);
         assert_eq!(left, row.inbound(&lab, &left, 0, &build), "{}", row.name);
@@ -161,7 +161,7 @@ fn ip_options_travel_on() {
         let row = row("options", method, V4, V4);
         let mut lab = row.lab("udp");
         let build = |frame: &Frame, from: u16, to: u16| frame.clone().options(&[1, 1, 1, 0]).udp(from, to, b"data");
-        let left = one(&mut lab, WAN, &build(&row.service.from_client(), CPORT, VPORT), LAN);
+        let left = one(&mut lab, WAN, &build(&row.service.client_sends(), CPORT, VPORT), LAN);
         assert_eq!(left, row.inbound(&lab, &left, 0, &build), "{method}");
     }
 }
@@ -234,12 +234,12 @@ fn whole_tcp_lives() {
                     frame.clone().tcp_options(options).tcp((from, to), numbers, flags, payload)
                 };
                 if side == 'c' {
-                    let left = one(&mut lab, WAN, &build(&row.service.from_client(), CPORT, VPORT), LAN);
+                    let left = one(&mut lab, WAN, &build(&row.service.client_sends(), CPORT, VPORT), LAN);
                     assert_eq!(left, row.inbound(&lab, &left, 0, &build), "{what}");
                 } else {
                     let (peer, port) = row.peer(&lab);
-                    let sent = build(&row.server.from_server(peer).ttl(60), MAPPED, port);
-                    let expected = build(&row.service.to_client(row.service.vip).ttl(59), VPORT, CPORT);
+                    let sent = build(&row.server.server_sends(peer).ttl(60), MAPPED, port);
+                    let expected = build(&row.service.client_gets(row.service.vip).ttl(59), VPORT, CPORT);
                     becomes(&mut lab, LAN, &sent, WAN, &expected);
                 }
                 assert_eq!(state(&lab), becomes_state, "{what}");
@@ -267,7 +267,7 @@ fn methods_mix_in_one_service() {
     // New servers go to the head of the list; rr starts behind the head's place, so the first pick is told by the frame.
     let mut seen = Vec::new();
     for n in 0..10 {
-        let left = one(&mut lab, WAN, &V4.from_client().tcp((CPORT + n, 80), (1, 0), SYN, b""), LAN);
+        let left = one(&mut lab, WAN, &V4.client_sends().tcp((CPORT + n, 80), (1, 0), SYN, b""), LAN);
         seen.push(left[..6].to_vec());
         assert_eq!(left[6..12], port_mac(LAN).0);
     }

@@ -22,10 +22,10 @@ fn error(family: Family, left: &[u8], (kind, code, rest): (u8, u8, u32), packet:
     let room = if family.name == "IPv4" { 576 - 28 } else { 1280 - 48 };
     let quote = &packet[..packet.len().min(room)];
     if family.name == "IPv4" {
-        let from = family.to_client(family.vip).tos(0xc0).dont_fragment(false).id(id(left));
+        let from = family.client_gets(family.vip).tos(0xc0).dont_fragment(false).id(id(left));
         return from.icmp(kind, code, rest, quote);
     }
-    family.to_client(family.wan).icmp(kind, code, rest, quote)
+    family.client_gets(family.wan).icmp(kind, code, rest, quote)
 }
 
 #[test]
@@ -33,7 +33,7 @@ fn the_last_hop_is_told_to_the_client() {
     for (family, method, server_family) in every_method() {
         for ttl in [0, 1] {
             let mut lab = lab(family, method, server_family);
-            let sent = family.from_client().ttl(ttl).udp(CPORT, 80, b"too old");
+            let sent = family.client_sends().ttl(ttl).udp(CPORT, 80, b"too old");
             let left = one(&mut lab, WAN, &sent, WAN);
             let kind = if family.name == "IPv4" { (11, 0, 0) } else { (3, 0, 0) };
             // The packet is quoted as it came.
@@ -41,7 +41,7 @@ fn the_last_hop_is_told_to_the_client() {
             assert_eq!(lab.dropped(Reason::TtlExpired), 1);
         }
         let mut lab = lab(family, method, server_family);
-        let left = one(&mut lab, WAN, &family.from_client().ttl(2).udp(CPORT, 80, b""), LAN);
+        let left = one(&mut lab, WAN, &family.client_sends().ttl(2).udp(CPORT, 80, b""), LAN);
         let ttl_at = if server_family.name == "IPv4" || method != "tun" && family.name == "IPv4" { 8 } else { 7 };
         assert_eq!(left[14 + ttl_at], 1, "{} {method}: one hop is left", family.name);
     }
@@ -52,8 +52,8 @@ fn the_last_hop_is_told_to_the_client() {
 fn the_last_hop_is_told_to_the_server() {
     for family in FAMILIES {
         let mut lab = lab(family, "nat", family);
-        one(&mut lab, WAN, &family.from_client().udp(CPORT, 80, b""), LAN);
-        let reply = family.from_server(family.client).ttl(1).udp(80, CPORT, b"late");
+        one(&mut lab, WAN, &family.client_sends().udp(CPORT, 80, b""), LAN);
+        let reply = family.server_sends(family.client).ttl(1).udp(80, CPORT, b"late");
         let left = one(&mut lab, LAN, &reply, LAN);
         let told = Frame::between(family.lan, family.rip).macs(port_mac(LAN), mac(family.rip));
         let expected = if family.name == "IPv4" {
@@ -87,20 +87,20 @@ fn the_longest_packet_passes_and_the_next_is_told_what_fits() {
         };
         let mut lab = lab(family, method, server_family);
         let datagram = |bytes: usize| vec![0x71; bytes - family.header_bytes - 8];
-        let fits = family.from_client().udp(CPORT, 80, &datagram(longest));
+        let fits = family.client_sends().udp(CPORT, 80, &datagram(longest));
         let left = one(&mut lab, WAN, &fits, LAN);
         assert_eq!(left.len() - 14, 1500, "{} {method}: the link is full", family.name);
 
-        let sent = family.from_client().udp(CPORT, 80, &datagram(longest + 1));
+        let sent = family.client_sends().udp(CPORT, 80, &datagram(longest + 1));
         let left = one(&mut lab, WAN, &sent, WAN);
         let kind = if family.name == "IPv4" { (3, 4, longest as u32) } else { (2, 0, longest as u32) };
         // Quoted with its TTL decremented, as the kernel does.
-        let aged = family.from_client().ttl(63).udp(CPORT, 80, &datagram(longest + 1));
+        let aged = family.client_sends().ttl(63).udp(CPORT, 80, &datagram(longest + 1));
         assert_eq!(left, error(family, &left, kind, &aged[14..]), "{} {method}", family.name);
         assert_eq!(lab.dropped(Reason::TooBig), 1, "{} {method}", family.name);
 
         if family.name == "IPv4" {
-            nothing(&mut lab, WAN, &family.from_client().dont_fragment(false).udp(CPORT, 80, &datagram(longest + 1)));
+            nothing(&mut lab, WAN, &family.client_sends().dont_fragment(false).udp(CPORT, 80, &datagram(longest + 1)));
             assert_eq!(lab.dropped(Reason::WouldFragment), 1, "{method}");
         }
     }
@@ -116,23 +116,23 @@ fn the_smaller_mtu_counts() {
         let small = config.replacen("name = \"lan\"", "name = \"lan\"\nmtu = 1300", 1);
         let mut lab = Lab::new(&small);
         let rest_at = 14 + family.header_bytes + 4;
-        let left = one(&mut lab, WAN, &family.from_client().udp(CPORT, 80, &[0; 1300]), WAN);
+        let left = one(&mut lab, WAN, &family.client_sends().udp(CPORT, 80, &[0; 1300]), WAN);
         assert_eq!(left[rest_at..rest_at + 4], 1300u32.to_be_bytes(), "{}", family.name);
         // What is too long for the way in is not for the way out.
-        one(&mut lab, WAN, &family.from_client().udp(CPORT, 80, b""), LAN);
-        one(&mut lab, LAN, &family.from_server(family.client).udp(80, CPORT, &[0; 1300]), WAN);
+        one(&mut lab, WAN, &family.client_sends().udp(CPORT, 80, b""), LAN);
+        one(&mut lab, LAN, &family.server_sends(family.client).udp(80, CPORT, &[0; 1300]), WAN);
     }
     let config =
         network("conns_max = 100") + &service("udp", "[2001:db8:99::10]:80", "") + &server("[fd00:1::11]:80", "tun");
     let mut lab = Lab::new(&config.replacen("name = \"lan\"", "name = \"lan\"\nmtu = 1280", 1));
-    let left = one(&mut lab, WAN, &V6.from_client().udp(CPORT, 80, &[0; 1280 - 48 + 1]), WAN);
+    let left = one(&mut lab, WAN, &V6.client_sends().udp(CPORT, 80, &[0; 1280 - 48 + 1]), WAN);
     assert_eq!(left[58..62], 1280u32.to_be_bytes());
 }
 
 #[test]
 fn fragments_are_dropped_by_their_reason() {
     let v4 = |flags_and_offset: u16| {
-        let mut frame = V4.from_client().udp(CPORT, 80, &[1; 64]);
+        let mut frame = V4.client_sends().udp(CPORT, 80, &[1; 64]);
         frame[20..22].copy_from_slice(&flags_and_offset.to_be_bytes());
         uvs::wire::ipv4::fill_checksum(&mut frame[14..34]);
         frame
@@ -140,8 +140,8 @@ fn fragments_are_dropped_by_their_reason() {
     // Next header, reserved, offset and "more", identification; then the datagram.
     let v6 = |offset_and_more: u16| {
         let [high, low] = offset_and_more.to_be_bytes();
-        let datagram = &V6.from_client().udp(CPORT, 80, &[1; 64])[54..];
-        V6.from_client().packet(protocol::FRAGMENT, &[&[protocol::UDP, 0, high, low, 0, 0, 0, 1], datagram].concat())
+        let datagram = &V6.client_sends().udp(CPORT, 80, &[1; 64])[54..];
+        V6.client_sends().packet(protocol::FRAGMENT, &[&[protocol::UDP, 0, high, low, 0, 0, 0, 1], datagram].concat())
     };
     let rows = [
         ("first", V4, v4(0x2000)),
@@ -164,19 +164,19 @@ fn fragments_are_dropped_by_their_reason() {
 fn devices_that_fail() {
     let mut lab = lab(V4, "tun", V4);
     lab.cables[WAN].set_headroom(0);
-    nothing(&mut lab, WAN, &V4.from_client().udp(CPORT, 80, b"x"));
+    nothing(&mut lab, WAN, &V4.client_sends().udp(CPORT, 80, b"x"));
     assert_eq!(lab.dropped(Reason::NoHeadroom), 1);
     lab.cables[WAN].set_headroom(128);
-    one(&mut lab, WAN, &V4.from_client().udp(CPORT, 80, b"x"), LAN);
+    one(&mut lab, WAN, &V4.client_sends().udp(CPORT, 80, b"x"), LAN);
 
     lab.cables[LAN].set_tx_room(3);
     for _ in 0..10 {
-        lab.cables[WAN].put(&V4.from_client().udp(CPORT, 80, b"x"));
+        lab.cables[WAN].put(&V4.client_sends().udp(CPORT, 80, b"x"));
     }
     assert_eq!(lab.settle().len(), 3);
     assert_eq!(lab.dropped(Reason::TxRefused), 7);
     lab.cables[LAN].set_tx_room(usize::MAX);
-    one(&mut lab, WAN, &V4.from_client().udp(CPORT, 80, b"x"), LAN);
+    one(&mut lab, WAN, &V4.client_sends().udp(CPORT, 80, b"x"), LAN);
 
     lab.cables[WAN].set_pool(1);
     let ping = Frame::between(CLIENT, VIP).macs(mac(ROUTER), port_mac(WAN)).icmp(8, 0, 1, b"ping");

@@ -26,7 +26,7 @@ fn silent(family: Family) -> Lab {
 }
 
 fn datagram(family: Family, client_port: u16) -> Vec<u8> {
-    family.from_client().udp(client_port, PORT, b"hello")
+    family.client_sends().udp(client_port, PORT, b"hello")
 }
 
 fn source_port(left: &Left, family: Family) -> u16 {
@@ -51,7 +51,7 @@ fn frames_wait_in_order_until_the_server_answers() {
         let left = lab.advance(1_000);
         let ports: Vec<_> = left.iter().map(|left| source_port(left, family)).collect();
         assert_eq!(ports, (30_000..30_020).collect::<Vec<_>>(), "{}", family.name);
-        let expected = family.to_server(family.client, family.rip).ttl(63).udp(30_000, PORT, b"hello");
+        let expected = family.server_gets(family.client, family.rip).ttl(63).udp(30_000, PORT, b"hello");
         assert_eq!((left[0].port, &left[0].frame), (LAN, &expected), "{}", family.name);
         assert_eq!((held(&lab), lab.control.counts(0).dropped_total()), (0, 0), "{}", family.name);
     }
@@ -117,7 +117,7 @@ fn a_frame_waits_its_time_at_most() {
     let mut lab = Lab::new(&config(V4, "conns_max = 1000\nneighbors_max = 1"));
     // Two clients on the link; the first one takes the only entry and stays busy.
     let ask = |client: &str| Frame::between(client, VIP).macs(mac(client), port_mac(WAN)).udp(30_000, PORT, b"ask");
-    let answer = |client: &str| V4.from_server(client).udp(PORT, 30_000, b"answer");
+    let answer = |client: &str| V4.server_sends(client).udp(PORT, 30_000, b"answer");
     for client in ["192.0.2.71", "192.0.2.72"] {
         one(&mut lab, WAN, &ask(client), LAN);
     }
@@ -200,14 +200,14 @@ fn clients_on_the_link_need_no_gateway() {
             let mut lab = Lab::new(&config);
             let ask = Frame::between(neighbor, family.vip).macs(mac(neighbor), port_mac(WAN)).udp(30_000, PORT, b"ask");
             one(&mut lab, WAN, &ask, LAN);
-            let answer = family.from_server(neighbor).udp(PORT, 30_000, b"answer");
+            let answer = family.server_sends(neighbor).udp(PORT, 30_000, b"answer");
             let back = Frame::between(family.vip, neighbor).macs(port_mac(WAN), mac(neighbor)).ttl(63);
             // Held for the moment that it takes to ask for the client.
             becomes(&mut lab, LAN, &answer, WAN, &back.udp(PORT, 30_000, b"answer"));
         }
         let mut lab = Lab::new(&without);
         one(&mut lab, WAN, &datagram(family, 30_000), LAN);
-        let answer = family.from_server(family.client).udp(PORT, 30_000, b"answer");
+        let answer = family.server_sends(family.client).udp(PORT, 30_000, b"answer");
         lab.send(LAN, &answer);
         assert_eq!(lab.dropped(Reason::NoRoute), 1, "{}", family.name);
     }

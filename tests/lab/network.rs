@@ -116,7 +116,7 @@ pub fn mac(address: &str) -> Mac {
 
 impl Family {
     /// A packet of the client as it comes in.
-    pub fn from_client(&self) -> Frame {
+    pub fn client_sends(&self) -> Frame {
         self.client_at(self.client)
     }
 
@@ -126,17 +126,17 @@ impl Family {
     }
 
     /// A packet as it goes out to the client.
-    pub fn to_client(&self, source: &str) -> Frame {
+    pub fn client_gets(&self, source: &str) -> Frame {
         Frame::between(source, self.client).macs(port_mac(WAN), mac(self.router))
     }
 
     /// A packet of the real server as it comes in.
-    pub fn from_server(&self, to: &str) -> Frame {
+    pub fn server_sends(&self, to: &str) -> Frame {
         Frame::between(self.rip, to).macs(mac(self.rip), port_mac(LAN))
     }
 
     /// A packet as it goes out to the real server.
-    pub fn to_server(&self, source: &str, destination: &str) -> Frame {
+    pub fn server_gets(&self, source: &str, destination: &str) -> Frame {
         Frame::between(source, destination).macs(port_mac(LAN), mac(self.rip))
     }
 }

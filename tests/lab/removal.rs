@@ -19,7 +19,7 @@ fn lab(ipvs: &str) -> Lab {
 }
 
 fn segment(port: u16, flags: u8) -> Vec<u8> {
-    V4.from_client().tcp((port, 80), (5, 9), flags, b"")
+    V4.client_sends().tcp((port, 80), (5, 9), flags, b"")
 }
 
 /// The service, its only server's address, and what that was told.
@@ -43,8 +43,8 @@ fn a_removed_servers_clients_hear_nothing_and_its_own_packets_pass() {
     lab.settle();
     nothing(&mut lab, WAN, &segment(CPORT, tcp::ACK));
     assert_eq!(lab.dropped(Reason::ServerGone), 1);
-    let back = V4.to_client(VIP).ttl(63).tcp((80, CPORT), (1, 1), tcp::ACK, b"data");
-    becomes(&mut lab, LAN, &V4.from_server(CLIENT).tcp((80, CPORT), (1, 1), tcp::ACK, b"data"), WAN, &back);
+    let back = V4.client_gets(VIP).ttl(63).tcp((80, CPORT), (1, 1), tcp::ACK, b"data");
+    becomes(&mut lab, LAN, &V4.server_sends(CLIENT).tcp((80, CPORT), (1, 1), tcp::ACK, b"data"), WAN, &back);
     // A new client finds no server.
     let answer = one(&mut lab, WAN, &segment(CPORT + 1, tcp::SYN), WAN);
     assert_eq!(answer[34..36], [3, 3]);
@@ -64,10 +64,10 @@ fn expire_nodest_conn_ends_the_conn_with_a_rst() {
     let (key, address, _) = only_server(&lab);
     lab.control.delete_server(key, address).unwrap();
     lab.settle();
-    let expected = V4.to_client(VIP).id(0).window(0).tcp((80, CPORT), (9, 0), tcp::RST, b"");
+    let expected = V4.client_gets(VIP).id(0).window(0).tcp((80, CPORT), (9, 0), tcp::RST, b"");
     becomes(&mut lab, WAN, &segment(CPORT, tcp::ACK), WAN, &expected);
     assert_eq!(lab.conns().len(), 0);
-    nothing(&mut lab, LAN, &V4.from_server(CLIENT).tcp((80, CPORT), (1, 1), tcp::ACK, b"data"));
+    nothing(&mut lab, LAN, &V4.server_sends(CLIENT).tcp((80, CPORT), (1, 1), tcp::ACK, b"data"));
 }
 
 /// A server without conns is forgotten after two minutes: added again it is a new one. Not while conns or templates name it.
@@ -135,7 +135,7 @@ fn a_scheduler_hears_of_its_servers_counts_after_a_service_was_removed() {
         lab.control.add_server(idle, "10.0.0.50:81".parse().unwrap(), spec).unwrap();
         lab.settle();
         // The conn ends: that count is announced to the place of the service that it was made for.
-        lab.send(LAN, &V4.from_server(CLIENT).tcp((80, CPORT), (1, 1), tcp::RST, b""));
+        lab.send(LAN, &V4.server_sends(CLIENT).tcp((80, CPORT), (1, 1), tcp::RST, b""));
         lab.advance_in_steps(11_000, 1_000);
         lab.advance_in_steps(wait_ms, 1_000);
         lab.control.add_service(key, service_spec("lc")).unwrap();
@@ -164,7 +164,7 @@ fn a_removed_service() {
     lab.settle();
     nothing(&mut lab, WAN, &segment(CPORT, tcp::ACK));
     assert_eq!(lab.dropped(Reason::ServerGone), 1);
-    one(&mut lab, LAN, &V4.from_server(CLIENT).tcp((80, CPORT), (1, 1), tcp::ACK, b"data"), WAN);
+    one(&mut lab, LAN, &V4.server_sends(CLIENT).tcp((80, CPORT), (1, 1), tcp::ACK, b"data"), WAN);
     // The VIP is nobody's any more.
     nothing(&mut lab, WAN, &segment(CPORT + 1, tcp::SYN));
     assert_eq!(lab.dropped(Reason::NotForUs), 1);

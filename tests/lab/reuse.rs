@@ -9,6 +9,9 @@ const ACK: u8 = tcp::ACK;
 const FIN: u8 = tcp::FIN | tcp::ACK;
 const RST: u8 = tcp::RST;
 
+/// Who sends, and the flags.
+type Packets = &'static [(char, u8)];
+
 /// Two servers in turn: a conn that is scheduled anew goes to the other one.
 fn lab(method: &str, ipvs: &str) -> Lab {
     let config = network("conns_max = 100") + ipvs + &service("tcp", "198.51.100.10:80", "scheduler = \"rr\"");
@@ -17,7 +20,7 @@ fn lab(method: &str, ipvs: &str) -> Lab {
 
 /// The MAC of the server that the client's packet reached.
 fn reached(lab: &mut Lab, flags: u8) -> [u8; 6] {
-    let left = one(lab, WAN, &V4.from_client().tcp((40_000, 80), (1, 1), flags, b""), LAN);
+    let left = one(lab, WAN, &V4.client_sends().tcp((40_000, 80), (1, 1), flags, b""), LAN);
     std::array::from_fn(|i| left[i])
 }
 
@@ -29,7 +32,7 @@ fn total(lab: &Lab) -> u32 {
 #[test]
 fn a_syn_after_the_end_is_a_new_conn() {
     // The packets before the SYN; the state; whether the SYN is scheduled anew with conn_reuse_mode 1.
-    let rows: [(&str, &[(char, u8)], &str, bool); 7] = [
+    let rows: [(&str, Packets, &str, bool); 7] = [
         ("nat", &[('c', SYN)], "SYN_RECV", false),
         ("nat", &[('c', SYN), ('c', ACK)], "ESTABLISHED", false),
         ("nat", &[('c', SYN), ('c', ACK), ('c', FIN)], "CLOSE_WAIT", false),

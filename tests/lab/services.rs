@@ -28,7 +28,7 @@ fn destination(frame: &[u8]) -> [u8; 4] {
 #[test]
 fn one_packet_scheduling() {
     let mut lab = Lab::new(&servers(&service("udp", "198.51.100.10:53", "scheduler = \"rr\"\none_packet = true")));
-    let ask = V4.from_client().udp(CPORT, 53, b"name?");
+    let ask = V4.client_sends().udp(CPORT, 53, b"name?");
     let mut picked = Vec::new();
     for _ in 0..3 {
         picked.push(destination(&one(&mut lab, WAN, &ask, LAN)));
@@ -39,7 +39,7 @@ fn one_packet_scheduling() {
     picked.extend(lab.settle().iter().map(|left| destination(&left.frame)));
     assert_eq!(picked.len(), 6);
     assert!(picked.windows(2).all(|pair| pair[0] != pair[1]), "rr among two: {picked:?}");
-    nothing(&mut lab, LAN, &V4.from_server(CLIENT).udp(53, CPORT, b"answer"));
+    nothing(&mut lab, LAN, &V4.server_sends(CLIENT).udp(53, CPORT, b"answer"));
     assert_eq!(lab.dropped(Reason::NotForUs), 1);
     assert_eq!(lab.control.counts(0).conns_made, 6);
 }
@@ -56,10 +56,10 @@ fn port_0_takes_every_other_port() {
     for (port, rip, rport) in [(80, "10.0.0.12", 8080), (22, "10.0.0.11", 22), (65_535, "10.0.0.11", 65_535)] {
         let build = |frame: Frame, to| frame.tcp((CPORT, to), (1, 0), tcp::SYN, b"");
         let expected = Frame::between(CLIENT, rip).macs(crate::kit::port_mac(LAN), mac(rip)).ttl(63);
-        becomes(&mut lab, WAN, &build(V4.from_client(), port), LAN, &build(expected, rport));
+        becomes(&mut lab, WAN, &build(V4.client_sends(), port), LAN, &build(expected, rport));
     }
     // Another protocol is not the service's.
-    let left = one(&mut lab, WAN, &V4.from_client().udp(CPORT, 22, b""), WAN);
+    let left = one(&mut lab, WAN, &V4.client_sends().udp(CPORT, 22, b""), WAN);
     assert_eq!(left[34..36], [3, 3]);
 }
 
@@ -119,7 +119,7 @@ fn marks_select_a_service() {
 #[test]
 fn weight_0_drains() {
     let mut lab = Lab::new(&servers(&service("udp", "198.51.100.10:53", "scheduler = \"rr\"")));
-    let ask = |port| V4.from_client().udp(port, 53, b"name?");
+    let ask = |port| V4.client_sends().udp(port, 53, b"name?");
     let first = destination(&one(&mut lab, WAN, &ask(1), LAN));
     let (service, listed) = lab.control.book().list().next().unwrap();
     let drained = listed.iter().find(|listed| listed.server.address == std::net::IpAddr::from(first)).unwrap();

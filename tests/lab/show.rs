@@ -56,13 +56,13 @@ fn config() -> String {
 #[test]
 fn services_and_their_traffic() {
     let mut lab = Lab::new(&config());
-    let syn = V4.from_client().tcp((40_000, 80), (1, 0), tcp::SYN, b"");
+    let syn = V4.client_sends().tcp((40_000, 80), (1, 0), tcp::SYN, b"");
     one(&mut lab, WAN, &syn, LAN);
-    let ack = V4.from_client().tcp((40_000, 80), (1, 1), tcp::ACK, b"twelve bytes");
+    let ack = V4.client_sends().tcp((40_000, 80), (1, 1), tcp::ACK, b"twelve bytes");
     one(&mut lab, WAN, &ack, LAN);
-    let reply = V4.from_server(CLIENT).tcp((8080, 40_000), (1, 1), tcp::ACK, b"four");
+    let reply = V4.server_sends(CLIENT).tcp((8080, 40_000), (1, 1), tcp::ACK, b"four");
     one(&mut lab, LAN, &reply, WAN);
-    one(&mut lab, WAN, &V6.from_client().udp(40_000, 53, b"name?"), LAN);
+    one(&mut lab, WAN, &V6.client_sends().udp(40_000, 53, b"name?"), LAN);
     let shown = services(&mut lab).services;
     assert_eq!(shown.len(), 2);
     let tcp = shown.iter().find(|service| service.protocol == Some(show::Protocol::Tcp)).unwrap();
@@ -113,12 +113,12 @@ fn workers_and_drops_say_the_same() {
         );
     }
     for _ in 0..2 {
-        let mut frame = V4.from_client().udp(1, 2, b"");
+        let mut frame = V4.client_sends().udp(1, 2, b"");
         frame[14] = 0x55;
         nothing(&mut lab, WAN, &frame);
     }
-    nothing(&mut lab, WAN, &V4.from_client().macs(mac(ROUTER), mac(CLIENT)).udp(1, 2, b""));
-    one(&mut lab, WAN, &V4.from_client().tcp((40_000, 80), (1, 0), tcp::SYN, b""), LAN);
+    nothing(&mut lab, WAN, &V4.client_sends().macs(mac(ROUTER), mac(CLIENT)).udp(1, 2, b""));
+    one(&mut lab, WAN, &V4.client_sends().tcp((40_000, 80), (1, 0), tcp::SYN, b""), LAN);
     let drops = drops(&mut lab);
     assert_eq!((drops.lcores, drops.drops.len()), (vec![1], Reason::ALL.len()));
     for (reason, shown) in Reason::ALL.iter().zip(&drops.drops) {
@@ -156,10 +156,10 @@ fn neighbors_as_they_are() {
 fn each_conn_is_listed_once() {
     let mut lab = Lab::new(&config());
     for port in 0..6_000u16 {
-        lab.cables[WAN].put(&V4.from_client().tcp((20_000 + port, 80), (1, 0), tcp::SYN, b""));
+        lab.cables[WAN].put(&V4.client_sends().tcp((20_000 + port, 80), (1, 0), tcp::SYN, b""));
     }
     for port in 0..100u16 {
-        lab.cables[WAN].put(&V6.from_client().udp(20_000 + port, 53, b"x"));
+        lab.cables[WAN].put(&V6.client_sends().udp(20_000 + port, 53, b"x"));
     }
     lab.settle();
     let (templates, listed): (Vec<_>, Vec<_>) = conns(&mut lab).into_iter().partition(|conn| conn.client.port() == 0);
@@ -189,7 +189,7 @@ fn a_listing_under_change() {
     let config = config().replace("upper_threshold = 100\nlower_threshold = 50\n", "");
     let mut lab = Lab::new(&config);
     for port in 0..3_000u16 {
-        lab.cables[WAN].put(&V4.from_client().tcp((10_000 + port, 80), (1, 0), tcp::SYN, b""));
+        lab.cables[WAN].put(&V4.client_sends().tcp((10_000 + port, 80), (1, 0), tcp::SYN, b""));
     }
     lab.settle();
     let (mut listed, mut cursor, mut step) = (Vec::new(), Cursor::START, 0u16);
@@ -201,7 +201,7 @@ fn a_listing_under_change() {
     {
         cursor = next;
         step += 1;
-        lab.send(WAN, &V4.from_client().tcp((30_000 + step, 80), (1, 0), tcp::SYN, b""));
+        lab.send(WAN, &V4.client_sends().tcp((30_000 + step, 80), (1, 0), tcp::SYN, b""));
     }
     let stayed: Vec<_> = listed.iter().filter(|conn| conn.client.port() < 13_000).map(|conn| conn.client).collect();
     assert_eq!(stayed.len(), 3_000);

@@ -9,6 +9,9 @@ const ACK: u8 = tcp::ACK;
 const FIN: u8 = tcp::FIN | tcp::ACK;
 const RST: u8 = tcp::RST;
 
+/// Who sends, and the flags.
+type Packets = &'static [(char, u8)];
+
 fn lab(protocol: &str, method: &str, rest: &str) -> Lab {
     let config = network("conns_max = 100") + rest + &service(protocol, "198.51.100.10:80", "scheduler = \"rr\"");
     Lab::new(&(config + &server("10.0.0.11:80", method)))
@@ -16,8 +19,8 @@ fn lab(protocol: &str, method: &str, rest: &str) -> Lab {
 
 fn send(lab: &mut Lab, side: char, flags: u8) {
     let frame = match side {
-        'c' => V4.from_client().tcp((40_000, 80), (1, 1), flags, b""),
-        _ => V4.from_server(CLIENT).tcp((80, 40_000), (1, 1), flags, b""),
+        'c' => V4.client_sends().tcp((40_000, 80), (1, 1), flags, b""),
+        _ => V4.server_sends(CLIENT).tcp((80, 40_000), (1, 1), flags, b""),
     };
     lab.send(if side == 'c' { WAN } else { LAN }, &frame);
 }
@@ -35,7 +38,7 @@ fn lives(lab: &mut Lab, seconds: u64, what: &str) {
 #[test]
 fn every_state_lives_its_time() {
     // The packets that lead to the state, and its seconds: the kernel's, then others that the file says.
-    let rows: [(&str, &[(char, u8)], u64, u64); 7] = [
+    let rows: [(&str, Packets, u64, u64); 7] = [
         ("SYN_RECV", &[('c', SYN)], 60, 7),
         ("ESTABLISHED", &[('c', SYN), ('c', ACK)], 900, 30),
         ("CLOSE_WAIT", &[('c', SYN), ('c', ACK), ('c', FIN)], 60, 8),
@@ -85,18 +88,18 @@ fn udp_lives_from_its_last_packet_of_either_side() {
         for reply in [false, true] {
             let mut lab = lab("udp", "nat", rest);
             for _ in 0..3 {
-                lab.send(WAN, &V4.from_client().udp(40_000, 80, b"ask"));
+                lab.send(WAN, &V4.client_sends().udp(40_000, 80, b"ask"));
                 lab.advance_in_steps(seconds * 1000 - 100, 1_000);
                 assert_eq!(state(&lab), "UDP", "each packet starts the time again");
                 if reply {
-                    lab.send(LAN, &V4.from_server(CLIENT).udp(80, 40_000, b"answer"));
+                    lab.send(LAN, &V4.server_sends(CLIENT).udp(80, 40_000, b"answer"));
                     lab.advance_in_steps(seconds * 1000 - 100, 1_000);
                 }
             }
             let last = if reply {
-                V4.from_server(CLIENT).udp(80, 40_000, b"answer")
+                V4.server_sends(CLIENT).udp(80, 40_000, b"answer")
             } else {
-                V4.from_client().udp(40_000, 80, b"")
+                V4.client_sends().udp(40_000, 80, b"")
             };
             lab.send(if reply { LAN } else { WAN }, &last);
             lives(&mut lab, seconds, "UDP");
@@ -111,8 +114,8 @@ fn a_dead_conn_forwards_nothing() {
     let mut lab = lab("tcp", "nat", "");
     send(&mut lab, 'c', SYN);
     lab.now_ms += 60_000;
-    nothing(&mut lab, LAN, &V4.from_server(CLIENT).tcp((80, 40_000), (1, 1), tcp::SYN | ACK, b""));
-    let answer = one(&mut lab, WAN, &V4.from_client().tcp((40_000, 80), (1, 1), ACK, b""), WAN);
+    nothing(&mut lab, LAN, &V4.server_sends(CLIENT).tcp((80, 40_000), (1, 1), tcp::SYN | ACK, b""));
+    let answer = one(&mut lab, WAN, &V4.client_sends().tcp((40_000, 80), (1, 1), ACK, b""), WAN);
     assert_eq!(answer[14 + 20 + 13], RST, "answered with a RST");
     assert_eq!(lab.conns().len(), 0);
 }
@@ -123,7 +126,7 @@ fn many_conns_expire_in_time() {
     let config = network("conns_max = 20000") + &service("udp", "198.51.100.10:80", "scheduler = \"rr\"");
     let mut lab = Lab::new(&(config + "[timeouts]\nudp = \"10s\"\n" + &server("10.0.0.11:80", "nat")));
     for port in 0..20_000 {
-        lab.cables[WAN].put(&V4.from_client().udp(20_000 + port, 80, b"x"));
+        lab.cables[WAN].put(&V4.client_sends().udp(20_000 + port, 80, b"x"));
     }
     lab.settle();
     assert_eq!(counts(&lab), (0, 20_000));

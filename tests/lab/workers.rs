@@ -167,7 +167,12 @@ fn an_icmp_error_finds_its_conn_at_whichever_worker_it_arrives() {
         // A router on the servers' side quotes the packet as the server would have got it.
         let quoted = Frame::new(client.ip(), server.ip()).tcp((client.port(), server.port()), (1, 1), tcp::SYN, b"");
         let router: std::net::IpAddr = "10.0.0.200".parse().unwrap();
-        let error = Frame::new(router, client.ip()).macs(host_mac(router), crate::kit::port_mac(LAN)).icmp(3, 1, 0, &quoted[14..]);
+        let error = Frame::new(router, client.ip()).macs(host_mac(router), crate::kit::port_mac(LAN)).icmp(
+            3,
+            1,
+            0,
+            &quoted[14..],
+        );
         lab.cables[worker * PORTS + LAN].put(&error);
         let left = lab.settle();
         let translated: Vec<_> = left.iter().filter(|left| left.port == WAN).collect();

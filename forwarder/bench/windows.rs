@@ -1,0 +1,189 @@
+//! What the load device wrote: its counters with the clocks of the thread that polls it, ten times a second. Between two lines lies a
+//! window. One in which the thread was kept off its core is discarded: its CPU time is right, but its caches were somebody else's.
+
+use super::Failure;
+use std::fs;
+use std::path::Path;
+
+/// Part of a window that a thread may wait for its core before the window is discarded.
+const DELAY_MAX: f64 = 0.02;
+/// With fewer undisturbed windows the figure is of all windows, and says so.
+pub const WINDOWS_MIN: usize = 4;
+/// Numbers in a line.
+const FIELDS: usize = 11;
+
+/// One line: what the device counted since its start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Record {
+    wall_ns: u64,
+    cpu_ns: u64,
+    delay_ns: u64,
+    /// Frames given to the director.
+    pub rx: u64,
+    /// Frames taken from it.
+    pub tx: u64,
+    /// Answers of real servers that found no room.
+    pub answers_lost: u64,
+    passes: u64,
+    /// Times there was no buffer for a frame.
+    pub no_buffer: u64,
+}
+
+/// The lines of one queue.
+#[derive(Clone, Debug, Default)]
+pub struct Records {
+    tsc_hz: f64,
+    lines: Vec<Record>,
+}
+
+/// Which windows count.
+#[derive(Clone, Copy, Debug)]
+pub struct Settled {
+    /// Nanoseconds of traffic before the first one.
+    pub after_ns: u64,
+    /// Times every flow must have come before.
+    pub passes: u64,
+}
+
+/// Cycles per packet.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Figure {
+    /// Median over the windows.
+    pub cycles: f64,
+    /// Best and worst window.
+    pub range: (f64, f64),
+    /// Windows the figure is of.
+    pub windows: usize,
+    /// Windows discarded because the thread was kept off its core.
+    pub discarded: usize,
+    /// So many were, that the figure is of all windows.
+    pub disturbed: bool,
+    /// The machine's cycles a second.
+    pub tsc_hz: f64,
+}
+
+/// One window's cycles per packet, and whether the thread had its core.
+struct Window {
+    cycles: f64,
+    undisturbed: bool,
+}
+
+impl Records {
+    /// What a file has so far; nothing if there is none yet. A line that is being written is left out.
+    pub fn read(path: &Path) -> Records {
+        Records::parse(&fs::read_to_string(path).unwrap_or_default())
+    }
+
+    fn parse(text: &str) -> Records {
+        let mut records = Records::default();
+        for line in text.split_inclusive('\n').filter(|line| line.ends_with('\n')) {
+            if let Some(hz) = line.strip_prefix("hz ") {
+                records.tsc_hz = hz.trim().parse().unwrap_or_default();
+                continue;
+            }
+            let fields: Vec<u64> = line.split_whitespace().map_while(|field| field.parse().ok()).collect();
+            if let Ok(fields) = <[u64; FIELDS]>::try_from(fields) {
+                let [wall_ns, cpu_ns, delay_ns, rx, tx, _, _, answers_lost, passes, no_buffer, _] = fields;
+                records.lines.push(Record { wall_ns, cpu_ns, delay_ns, rx, tx, answers_lost, passes, no_buffer });
+            }
+        }
+        records
+    }
+
+    /// The last line.
+    pub fn last(&self) -> Record {
+        self.lines.last().copied().unwrap_or_default()
+    }
+
+    fn windows(&self, settled: Settled) -> impl Iterator<Item = Window> {
+        let begin = self.lines.first().map_or(0, |line| line.wall_ns) + settled.after_ns;
+        let pairs = self.lines.windows(2).map(|pair| (pair[0], pair[1]));
+        let pairs = pairs.filter(move |(before, _)| before.wall_ns >= begin && before.passes >= settled.passes);
+        pairs.filter(|(before, after)| after.tx > before.tx).map(|(before, after)| {
+            let cpu_s = (after.cpu_ns - before.cpu_ns) as f64 / 1e9;
+            let wall_ns = (after.wall_ns - before.wall_ns) as f64;
+            let delay_ns = (after.delay_ns - before.delay_ns) as f64;
+            Window {
+                cycles: self.tsc_hz * cpu_s / (after.tx - before.tx) as f64,
+                undisturbed: delay_ns <= DELAY_MAX * wall_ns,
+            }
+        })
+    }
+
+    /// Settled windows so far: undisturbed ones, and all.
+    pub fn count(&self, settled: Settled) -> (usize, usize) {
+        self.windows(settled).fold((0, 0), |(good, all), window| (good + usize::from(window.undisturbed), all + 1))
+    }
+}
+
+/// The figure of all queues together.
+pub fn figure(queues: &[Records], settled: Settled) -> Result<Figure, Failure> {
+    let windows: Vec<Window> = queues.iter().flat_map(|records| records.windows(settled)).collect();
+    let undisturbed = windows.iter().filter(|window| window.undisturbed).count();
+    let disturbed = undisturbed < WINDOWS_MIN;
+    let counted = windows.iter().filter(|window| disturbed || window.undisturbed);
+    let mut cycles: Vec<f64> = counted.map(|window| window.cycles).collect();
+    cycles.sort_by(f64::total_cmp);
+    let (Some(first), Some(last)) = (cycles.first(), cycles.last()) else {
+        let last = queues.first().map(Records::last).unwrap_or_default();
+        return Err(Failure::new(format!(
+            "no window of settled traffic in the time given; the device gave {} frames, took {}, and came {} times to its \
+             last flow",
+            last.rx, last.tx, last.passes
+        )));
+    };
+    Ok(Figure {
+        cycles: cycles[cycles.len() / 2],
+        range: (*first, *last),
+        windows: cycles.len(),
+        discarded: windows.len() - undisturbed,
+        disturbed,
+        tsc_hz: queues[0].tsc_hz,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SETTLED: Settled = Settled { after_ns: 0, passes: 1 };
+
+    /// Lines of 100 ms each: cpu and delay in ms, frames, passes.
+    fn records(lines: &[(u64, u64, u64, u64)]) -> Records {
+        let mut text = "hz 1000000000\nwall_ns cpu_ns …\n".to_owned();
+        let mut sums = (0, 0, 0);
+        for (i, (cpu, delay, frames, passes)) in lines.iter().enumerate() {
+            sums = (sums.0 + cpu, sums.1 + delay, sums.2 + frames);
+            let (wall, cpu, delay) = (i as u64 * 100_000_000, sums.0 * 1_000_000, sums.1 * 1_000_000);
+            text += &format!("{wall} {cpu} {delay} {} {} 0 0 0 {passes} 0 0\n", sums.2, sums.2);
+        }
+        Records::parse(&(text + "12 34"))
+    }
+
+    #[test]
+    fn windows_before_the_traffic_settles_do_not_count() {
+        let records = records(&[(0, 0, 0, 0), (100, 0, 100, 0), (100, 0, 1_000_000, 1), (100, 0, 1_000_000, 1)]);
+        assert_eq!(records.count(SETTLED), (1, 1), "one window begins after the first pass");
+        assert_eq!(figure(&[records], SETTLED).unwrap().cycles.round(), 100.0);
+    }
+
+    #[test]
+    fn disturbed_windows_are_discarded_unless_few_are_left() {
+        let quiet = (100, 0, 1_000_000, 1);
+        let disturbed = (50, 50, 100_000, 1);
+        let mut lines = vec![quiet; WINDOWS_MIN + 1];
+        lines.extend([disturbed; 3]);
+        let some = figure(&[records(&lines)], SETTLED).unwrap();
+        assert_eq!((some.windows, some.discarded, some.disturbed), (WINDOWS_MIN, 3, false));
+        assert_eq!(some.range.1.round(), 100.0);
+        let few = figure(&[records(&lines[1..])], SETTLED).unwrap();
+        assert_eq!((few.windows, few.discarded, few.disturbed), (WINDOWS_MIN + 2, 3, true));
+        assert_eq!(few.range.1.round(), 500.0);
+    }
+
+    #[test]
+    fn no_traffic_is_an_error_that_says_what_came() {
+        let error = figure(&[records(&[(0, 0, 7, 0)])], SETTLED).unwrap_err().to_string();
+        assert!(error.contains("the device gave 7 frames"), "{error}");
+    }
+}
