@@ -7,8 +7,10 @@ use conntrack::states::Seen;
 use conntrack::states::tcp::{self, Event, State};
 use conntrack::{Direction, Hit};
 
-/// TCP flags whose packets can change the state of an established conn: FIN, SYN, RST.
-const TURNING_FLAGS: u8 = 0x07;
+/// The flags that a TCP conn's state hangs on: FIN, SYN, RST and ACK.
+const STATE_FLAGS: u8 = 0x17;
+/// Of those, what nearly every packet of an established conn has. It changes nothing.
+const ACK_ALONE: u8 = 0x10;
 
 /// Follows the conns of a burst.
 #[inline]
@@ -33,7 +35,7 @@ impl Shard {
         }
         if parsed.class == Class::Flow {
             conn.touch(now.tick);
-            let settled = conn.state == State::Established as u8 && parsed.tcp_flags & TURNING_FLAGS == 0;
+            let settled = conn.state == State::Established as u8 && parsed.tcp_flags & STATE_FLAGS == ACK_ALONE;
             if parsed.protocol == protocol::TCP && !settled {
                 self.follow_tcp(parsed, hit, now);
             }
