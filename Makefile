@@ -32,15 +32,19 @@ test: setup
 	$(call layer,unit and property tests and the lab: without DPDK or root and with debug assertions)
 	$(CARGO) test --workspace --no-default-features
 	$(call layer,release: the same and golden recordings and DPDK devices$(comma) end to end as root)
-	$(CARGO) test --release --package uvs
+	$(CARGO) test --profile checked --package uvs
 	$(call layer,all passed$(if $(filter 0,$(shell id -u)),,$(comma) but end to end (tests/e2e) was left out: it needs root))
 
 # A heading, so that one sees which layer a failure belongs to.
 layer = @printf '\n==== make test: %s ====\n' "$(1)"
 comma := ,
 
-bench: setup
-	$(CARGO) bench --package uvs
+# What a packet costs (ARGS=--quick: in a minute), then what its parts cost. The load device needs DPDK's driver headers, which its
+# build fetches from Debian once.
+bench: build
+	benches/lbgen/build.sh
+	$(TARGET)/release/uvs bench $(ARGS)
+	$(CARGO) bench --package uvs --bench sched --bench table --bench rewrite
 
 clean:
 	$(CARGO) clean

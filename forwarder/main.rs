@@ -26,12 +26,20 @@ enum Command {
         /// The configuration file
         #[arg(value_name = "FILE")]
         config: PathBuf,
+        /// Print instead what a director that runs with OLD would change when it reloads
+        #[arg(long, value_name = "OLD")]
+        against: Option<PathBuf>,
     },
+    /// Have a running director read its configuration file again (as SIGHUP does) and apply what changed
+    Reload(control::ReloadArgs),
     /// Ask a running director
     Show(control::ShowArgs),
     /// Build a network of namespaces with clients and real servers, run the director in it and show where requests go
     #[cfg(feature = "dpdk")]
     Demo(uvs::demo::DemoArgs),
+    /// Measure what a packet costs, by every method, on a load device
+    #[cfg(feature = "dpdk")]
+    Bench(uvs::bench::BenchArgs),
     /// Unwrap tunnelled packets onto a TUN device, as a real server of method tun does
     #[cfg(feature = "dpdk")]
     #[command(hide = true)]
@@ -39,16 +47,23 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("info")).format_target(false).init();
+    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("info"))
+        .format_target(false)
+        .format_timestamp(None)
+        .init();
     let done = match Arguments::parse().command {
         #[cfg(feature = "dpdk")]
-        Command::Run { config } => load(&config).and_then(uvs::director::run::run),
-        Command::Check { config } => check(&config),
+        Command::Run { config } => load(&config).and_then(|read| uvs::director::run::run(read, &config)),
+        Command::Check { config, against: None } => check(&config),
+        Command::Check { config, against: Some(old) } => compare(&old, &config),
+        Command::Reload(args) => control::reload(&args, &mut std::io::stdout().lock()).map_err(Into::into),
         Command::Show(args) => {
             control::show(args.what, &args.run_dir, args.json, &mut std::io::stdout().lock()).map_err(Into::into)
         }
         #[cfg(feature = "dpdk")]
         Command::Demo(args) => return uvs::demo::run(&args),
+        #[cfg(feature = "dpdk")]
+        Command::Bench(args) => return uvs::bench::run(&args),
         #[cfg(feature = "dpdk")]
         Command::Decap(args) => return uvs::demo::decap::run(&args),
     };
@@ -72,4 +87,14 @@ fn check(file: &Path) -> Result<(), Failure> {
     print!("{}", uvs::director::plan::text(&config));
     let refusals = uvs::director::plan::refusals(&config);
     if refusals.is_empty() { Ok(()) } else { Err(refusals.join("\nuvs: ").into()) }
+}
+
+/// Fails if the director would refuse the new file.
+fn compare(old: &Path, new: &Path) -> Result<(), Failure> {
+    let difference = config::Difference::between(&load(old)?, &load(new)?);
+    if !difference.refusals.is_empty() {
+        return Err(difference.refusals.join("\nuvs: ").into());
+    }
+    println!("{difference}");
+    Ok(())
 }

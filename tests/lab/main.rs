@@ -14,6 +14,7 @@ mod mtu;
 mod neighbors;
 mod network;
 mod persistence;
+mod reload;
 mod removal;
 mod reuse;
 mod services;
