@@ -52,12 +52,12 @@ fn translations(criterion: &mut Criterion) {
         let real = Endpoint { address: address(&REAL, is_ipv6), port: 8080 };
         for (name, protocol) in [("tcp", protocol::TCP), ("udp", protocol::UDP)] {
             let mut packets = burst(is_ipv6, protocol, 20);
-            criterion.bench_function(&format!("{family} {name} nat"), |bencher| {
+            criterion.bench_function(&format!("rewrite/nat/{family}/{name}"), |bencher| {
                 each(bencher, &mut packets, |l3| {
                     nat::translate_destination(l3, l4, protocol, black_box(real.address), real.port);
                 });
             });
-            criterion.bench_function(&format!("{family} {name} fullnat"), |bencher| {
+            criterion.bench_function(&format!("rewrite/fullnat/{family}/{name}"), |bencher| {
                 each(bencher, &mut packets, |l3| {
                     fullnat::translate(l3, l4, protocol, black_box(local), black_box(real));
                 });
@@ -69,7 +69,7 @@ fn translations(criterion: &mut Criterion) {
 fn forwarding(criterion: &mut Criterion) {
     for (family, is_ipv6, ttl_at) in [("v4", false, 8), ("v6", true, 7)] {
         let mut packets = burst(is_ipv6, protocol::TCP, 20);
-        criterion.bench_function(&format!("{family} ttl"), |bencher| {
+        criterion.bench_function(&format!("rewrite/ttl/{family}"), |bencher| {
             each(bencher, &mut packets, |l3| {
                 l3[ttl_at] = 64;
                 black_box(ttl::decrement(l3));
@@ -79,7 +79,7 @@ fn forwarding(criterion: &mut Criterion) {
             let room = vec![0; tun::outer_bytes(is_outer_ipv6)];
             let mut packets: Vec<_> = packets.iter().map(|inner| [&room[..], inner].concat()).collect();
             let (source, destination) = (address(&LOCAL, is_outer_ipv6), address(&REAL, is_outer_ipv6));
-            criterion.bench_function(&format!("{family} tun in {outer}"), |bencher| {
+            criterion.bench_function(&format!("rewrite/tun/{family}_in_{outer}"), |bencher| {
                 each(bencher, &mut packets, |l3| {
                     black_box(tun::encapsulate(l3, black_box(source), destination, true, 1));
                 });
@@ -93,12 +93,12 @@ fn answers(criterion: &mut Criterion) {
         let mut packets = burst(is_ipv6, protocol::TCP, 1400);
         let source = address(&VIP, is_ipv6);
         let mut room = [0; icmp::ERROR_BYTES_MAX];
-        criterion.bench_function(&format!("{family} icmp error"), |bencher| {
+        criterion.bench_function(&format!("rewrite/icmp_error/{family}"), |bencher| {
             each(bencher, &mut packets, |l3| {
                 black_box(icmp::error(&mut room, l3, icmp::Cause::TooBig { mtu: 1400 }, source, 1));
             });
         });
-        criterion.bench_function(&format!("{family} whole tcp checksum, 1420 bytes"), |bencher| {
+        criterion.bench_function(&format!("checksum/whole_tcp_1420_bytes/{family}"), |bencher| {
             each(bencher, &mut packets, |l3| {
                 black_box(checksum::transport_is_right(l3, l4, protocol::TCP));
             });

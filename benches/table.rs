@@ -51,7 +51,7 @@ fn filled(v6: bool, count: u32, method: Method) -> Table {
 fn find(criterion: &mut Criterion) {
     for (family, v6) in [("v4", false), ("v6", true)] {
         for (kind, missing) in [("hit", false), ("miss", true)] {
-            let mut group = criterion.benchmark_group(format!("find_burst/{family}/{kind}"));
+            let mut group = criterion.benchmark_group(format!("table/find_burst/{family}/{kind}"));
             group.throughput(Throughput::Elements(BURST as u64));
             for count in [1_000, 100_000, 1_000_000] {
                 let mut table = filled(v6, count, Method::Nat);
@@ -80,7 +80,7 @@ fn find(criterion: &mut Criterion) {
 /// One conn out, another in, at a full table.
 fn replace(criterion: &mut Criterion) {
     for (name, method) in [("dr", Method::Dr), ("nat", Method::Nat)] {
-        let mut group = criterion.benchmark_group(format!("remove_and_insert/{name}"));
+        let mut group = criterion.benchmark_group(format!("table/remove_and_insert/{name}"));
         group.throughput(Throughput::Elements(1));
         for count in [1_000, 100_000, 1_000_000] {
             let mut table = filled(false, count, method);
@@ -102,7 +102,7 @@ fn replace(criterion: &mut Criterion) {
 /// A conn is made, waits for its time-out and is taken out by the wheel: per conn, at a steady rate, the table nearly full.
 fn live_and_expire(criterion: &mut Criterion) {
     for (name, method) in [("dr", Method::Dr), ("nat", Method::Nat)] {
-        let mut group = criterion.benchmark_group(format!("insert_and_expire/{name}"));
+        let mut group = criterion.benchmark_group(format!("table/insert_and_expire/{name}"));
         group.throughput(Throughput::Elements(BURST as u64));
         for conns_max in [100_000u32, 1_000_000] {
             let mut table = Table::new(conns_max as usize, Seed::from_u64(1), Tick(0)).expect("memory for the table");
@@ -133,7 +133,7 @@ fn live_and_expire(criterion: &mut Criterion) {
 
 /// Established conns that the wheel visits and finds alive.
 fn visit(criterion: &mut Criterion) {
-    let mut group = criterion.benchmark_group("visit_alive");
+    let mut group = criterion.benchmark_group("table/visit_alive");
     group.throughput(Throughput::Elements(1));
     let count = 1_000_000;
     let mut table = filled(false, count, Method::Nat);

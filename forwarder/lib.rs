@@ -3,6 +3,8 @@
 #![forbid(unsafe_op_in_unsafe_fn)]
 
 #[cfg(feature = "dpdk")]
+pub mod bench;
+#[cfg(feature = "dpdk")]
 pub mod demo;
 pub mod director;
 #[cfg(feature = "dpdk")]

@@ -49,6 +49,7 @@
 //! | | `upper_threshold`, `lower_threshold` | `0` | conns |
 
 mod address;
+mod difference;
 mod director;
 mod errors;
 mod fullnat;
@@ -72,6 +73,7 @@ use std::path::Path;
 use toml::de::DeTable;
 
 pub use address::{Family, MacAddr};
+pub use difference::{Changed, Counts, Difference, ServiceDifference, Summary};
 pub use director::{Director, Eal, HugePages, Idle};
 pub use errors::{Errors, Fault};
 pub use fullnat::FullNat;

@@ -1,4 +1,4 @@
-//! The other end of the admin socket: blocking, with a time limit, for `uvs show` and the demo.
+//! The other end of the admin socket: blocking, with a time limit, for `uvs show`, `uvs reload` and the demo.
 
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
 use std::os::unix::net::UnixStream;
@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde::de::DeserializeOwned;
 
 use crate::protocol::{Ending, Request, SOCKET_NAME, What};
-use crate::show::{Conn, Drops, Neighbors, Ports, Service, Services, Version, Workers};
+use crate::show::{Conn, Drops, Neighbors, Ports, Reloaded, Service, Services, Version, Workers};
 
 /// How long the director may stay silent, unless [`Client::with_time_limit`] says otherwise.
 const SILENCE_MAX: Duration = Duration::from_secs(5);
@@ -152,8 +152,18 @@ impl Client {
         Ok(Conns { client: self, ended: false })
     }
 
+    /// Has it read its configuration file again. A long file takes it a while: see [`Client::with_time_limit`].
+    pub fn reload(&mut self) -> Result<Reloaded, ClientError> {
+        self.request(Request::Reload(true))?;
+        self.only_object()
+    }
+
     fn ask(&mut self, what: What) -> Result<(), ClientError> {
-        let mut line = serde_json::to_vec(&Request { show: what }).expect("a request always becomes JSON");
+        self.request(Request::Show(what))
+    }
+
+    fn request(&mut self, request: Request) -> Result<(), ClientError> {
+        let mut line = serde_json::to_vec(&request).expect("a request always becomes JSON");
         line.push(b'\n');
         match self.stream.get_ref().write_all(&line) {
             // Refused and hung up on: why is still there to be read.
@@ -164,6 +174,10 @@ impl Client {
 
     fn one<T: DeserializeOwned>(&mut self, what: What) -> Result<T, ClientError> {
         self.ask(what)?;
+        self.only_object()
+    }
+
+    fn only_object<T: DeserializeOwned>(&mut self) -> Result<T, ClientError> {
         if let Some(object) = self.next_object()?
             && self.next_object::<T>()?.is_none()
         {

@@ -1,7 +1,7 @@
 //! The questions that a director answers. It answers at once from what it has at hand: a call must not block, because the control
 //! thread that makes it also resolves neighbours.
 
-use crate::show::{Conn, Drops, Neighbors, Ports, Services, Version, Workers};
+use crate::show::{Conn, Drops, Neighbors, Ports, Reloaded, Services, Version, Workers};
 
 /// What the admin socket asks. The director implements it; so does a mock in tests.
 pub trait Director {
@@ -18,6 +18,12 @@ pub trait Director {
     /// Its neighbours.
     fn neighbors(&self) -> Neighbors;
 
+    /// Reads the configuration file again, in later turns. What this gives names the request.
+    fn reload(&mut self) -> ReloadId;
+
+    /// What became of a request to reload; `None` while the file is read.
+    fn reloaded(&mut self, id: ReloadId) -> Option<Reloaded>;
+
     /// The next conns, at most `limit` of them, from `cursor` on.
     ///
     /// A director that must ask a worker first answers an empty chunk with `next` at the same cursor, and is asked again in a later
@@ -25,6 +31,10 @@ pub trait Director {
     /// that is made or ends meanwhile may be missing.
     fn conns(&mut self, cursor: Cursor, limit: usize) -> ConnChunk;
 }
+
+/// One request to reload. Its meaning is the director's own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ReloadId(pub u64);
 
 /// A place in the listing of conns. Its meaning is the director's own, such as worker and slab index; 0 is the start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]

@@ -11,6 +11,7 @@ mod director;
 #[cfg(test)]
 mod mock;
 mod protocol;
+mod reload;
 pub mod show;
 pub mod table;
 #[cfg(test)]
@@ -19,5 +20,6 @@ mod tests;
 pub use admin::{Admin, BindError};
 pub use client::{Client, ClientError, Conns};
 pub use command::{ShowArgs, ShowError, show};
-pub use director::{ConnChunk, Cursor, Director};
+pub use director::{ConnChunk, Cursor, Director, ReloadId};
 pub use protocol::What;
+pub use reload::{ReloadArgs, ReloadError, reload};

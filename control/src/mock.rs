@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use crate::director::{ConnChunk, Cursor, Director};
+use crate::director::{ConnChunk, Cursor, Director, ReloadId};
 use crate::show::*;
 
 #[derive(Default)]
@@ -13,6 +13,8 @@ pub(crate) struct MockDirector {
     pub(crate) not_yet: usize,
     /// Times it was asked for conns.
     pub(crate) asked: usize,
+    /// Reloads so far; every other one is refused.
+    pub(crate) reloads: u64,
 }
 
 impl Director for MockDirector {
@@ -40,6 +42,20 @@ impl Director for MockDirector {
         neighbors()
     }
 
+    fn reload(&mut self) -> ReloadId {
+        self.reloads += 1;
+        ReloadId(self.reloads)
+    }
+
+    fn reloaded(&mut self, id: ReloadId) -> Option<Reloaded> {
+        self.asked += 1;
+        if self.not_yet > 0 {
+            self.not_yet -= 1;
+            return None;
+        }
+        Some(reloaded(id.0 % 2 == 1))
+    }
+
     fn conns(&mut self, cursor: Cursor, limit: usize) -> ConnChunk {
         self.asked += 1;
         if self.not_yet > 0 {
@@ -50,6 +66,11 @@ impl Director for MockDirector {
         let conns = (cursor.0..end).map(conn).collect();
         ConnChunk { conns, next: (end < self.conns_count).then_some(Cursor(end)) }
     }
+}
+
+pub(crate) fn reloaded(applied: bool) -> Reloaded {
+    let lines = if applied { ["service tcp 192.0.2.10:80: removed", "1 removed"] } else { ["uvs.toml:1:1: x", "y: z"] };
+    Reloaded { applied, lines: lines.map(String::from).to_vec() }
 }
 
 pub(crate) fn conn(number: u64) -> Conn {

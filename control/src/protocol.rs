@@ -7,6 +7,9 @@
 //!   → {"show":"workers"}
 //!   ← {"workers":[…]}                                     everything else: one line
 //!   ← {"end":true}
+//!   → {"reload":true}                                      reads the configuration file again
+//!   ← {"applied":true,"lines":[…]}                        what changed, or why nothing did; once that is known
+//!   ← {"end":true}
 //!   → {"show":"wrokers"}
 //!   ← {"error":"unknown variant `wrokers`, expected …"}   and the director hangs up
 //! ```
@@ -41,9 +44,33 @@ pub enum What {
 
 /// One request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase", try_from = "Keys")]
+pub(crate) enum Request {
+    Show(What),
+    /// Always true.
+    Reload(bool),
+}
+
+/// A request as it came. (Enums of serde would say neither which keys there are nor which one is wrong.)
+#[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Request {
-    pub(crate) show: What,
+struct Keys {
+    show: Option<What>,
+    reload: Option<bool>,
+}
+
+impl TryFrom<Keys> for Request {
+    type Error = &'static str;
+
+    fn try_from(keys: Keys) -> Result<Self, Self::Error> {
+        match keys {
+            Keys { show: Some(what), reload: None } => Ok(Request::Show(what)),
+            Keys { show: None, reload: Some(true) } => Ok(Request::Reload(true)),
+            Keys { show: None, reload: Some(false) } => Err("`reload` can only be true"),
+            Keys { show: None, reload: None } => Err("missing field `show` or `reload`"),
+            Keys { show: Some(_), reload: Some(_) } => Err("`show` and `reload` are two requests"),
+        }
+    }
 }
 
 /// The last line of every answer.

@@ -297,6 +297,15 @@ pub struct Neighbor {
     pub age_s: Option<u64>,
 }
 
+/// What became of a request to read the configuration file again.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reloaded {
+    /// The file is what the director runs with now. False: nothing changed.
+    pub applied: bool,
+    /// What changed, the summary last; or what is wrong. Bounded: the last line says how many there are more.
+    pub lines: Vec<String>,
+}
+
 /// Which director answers.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Version {

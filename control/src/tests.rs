@@ -72,6 +72,21 @@ fn show_prints_tables_and_json() {
     });
 }
 
+#[test]
+fn reload_prints_what_changed_or_fails_with_every_reason() {
+    with_director(0, |run_dir| {
+        let args = ReloadArgs { run_dir: run_dir.to_owned() };
+        let mut out = Vec::new();
+        reload(&args, &mut out).unwrap();
+        assert_eq!(String::from_utf8(out).unwrap(), "service tcp 192.0.2.10:80: removed\n1 removed\n");
+        let mut out = Vec::new();
+        let refusal = reload(&args, &mut out).unwrap_err().to_string();
+        assert_eq!(refusal, "nothing was changed:\nuvs: uvs.toml:1:1: x\nuvs: y: z");
+        assert_eq!(out, b"");
+        assert_eq!(Client::connect(run_dir).unwrap().reload().unwrap(), mock::reloaded(true));
+    });
+}
+
 /// An output whose reader has gone, as in `uvs show conns | head`, or whose disk is full.
 struct Broken(std::io::ErrorKind);
 

@@ -99,7 +99,7 @@ impl Load {
     /// Conns a worker's table must hold. New conns: the rate of a fast core times the second they live, and some.
     pub fn conns_max(&self) -> u32 {
         match self.traffic {
-            Traffic::New => 5_000_000,
+            Traffic::New => 8_000_000,
             _ => self.flows() + self.flows() / 4 + 1_000,
         }
     }
@@ -139,7 +139,7 @@ impl fmt::Display for Load {
 
 impl fmt::Display for Case {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        write!(f, "{} {}", method_name(self.method), self.load)
+        f.pad(&format!("{} {}", method_name(self.method), self.load))
     }
 }
 

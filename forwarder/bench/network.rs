@@ -3,7 +3,7 @@
 //!
 //! ```text
 //!   clients 10.0.0.1 …      gateway 192.168.1.254   ┐                      ┌ s0 192.168.2.10   2001:db8:2::10
-//!   2001:db8:c::a00:1 …     2001:db8:1::fe          ├── director 192.168.1.1, 192.168.2.1, ── … 
+//!   2001:db8:c::a00:1 …     2001:db8:1::fe          ├── director 192.168.1.1, 192.168.2.1, ── …
 //!   VIP 192.168.1.100:80, 2001:db8:1::100           ┘            2001:db8:1::1, 2001:db8:2::1 └ s7 192.168.2.17   2001:db8:2::17
 //! ```
 
@@ -174,7 +174,8 @@ mod tests {
             for method in round.methods {
                 let case = Case { load: round.load, method };
                 let text = config_file(&case, &[1], Path::new("/nowhere"), &["-d".into(), "x.so".into()]);
-                let config = config::parse(&text, "bench.toml").unwrap_or_else(|error| panic!("{case}: {error}\n{text}"));
+                let config =
+                    config::parse(&text, "bench.toml").unwrap_or_else(|error| panic!("{case}: {error}\n{text}"));
                 assert_eq!(config.services[0].servers.len(), SERVERS, "{case}");
                 let locals = &config.fullnat.local_addresses;
                 assert_eq!(locals.len(), if method == Method::FullNat { 32 } else { 0 }, "{case}");

@@ -2,6 +2,7 @@
 //! them. No socket, no device and no clock here, so the lab runs it as it is.
 
 use super::listing::Listings;
+use super::reload::Reloads;
 use super::settings;
 use crate::local_ports::{Failure, LocalPorts};
 use crate::neigh::{Interface, Limits, Neighbors, NextHops, NoPort, StaticRoute};
@@ -77,6 +78,7 @@ pub struct Control {
     pub(super) neighbors: Neighbors,
     pub(super) workers: Vec<WorkerLink>,
     pub(super) listings: Listings,
+    pub(super) reloads: Reloads,
     pub(super) now: Now,
     pub(super) started_ms: u64,
     /// Traffic of a real server's place before the server had it: the place's former owners'.
@@ -115,6 +117,7 @@ impl Control {
             next_hops: Publisher::new(first_next_hops),
             workers: Vec::new(),
             listings: Listings::default(),
+            reloads: Reloads::default(),
             now,
             started_ms: now.ms,
             traffic_before: HashMap::new(),
@@ -147,6 +150,7 @@ impl Control {
             self.forget_ms = now.ms + FORGET_MS;
             self.forget();
         }
+        self.turn_reloads();
         self.publish();
     }
 
@@ -228,16 +232,25 @@ impl Control {
             let key = settings::service_key(&service.matching);
             let refused = |error| StartError::Service(key, error);
             self.book.add_service(key, settings::service_spec(&self.config, &service)).map_err(refused)?;
-            for server in &service.servers {
-                let next_hop = self.neighbors.next_hop_of(server.address.ip());
-                let spec = ServerSpec { next_hop, ..settings::server_spec(server) };
-                self.book.add_server(key, server.address, spec).map_err(refused)?;
-            }
+            let servers = self.specs_of(&service.servers);
+            self.book.change_servers(key, &[], &servers, self.now.ms).map_err(refused)?;
         }
         self.addresses_changed();
         self.servers_changed();
         self.publish();
         Ok(())
+    }
+
+    /// What real servers of a configuration are told, with the way to each.
+    pub(super) fn specs_of<'a>(
+        &mut self,
+        servers: impl IntoIterator<Item = &'a config::RealServer>,
+    ) -> Vec<(SocketAddr, ServerSpec)> {
+        let spec = |server: &config::RealServer| {
+            let next_hop = self.neighbors.next_hop_of(server.address.ip());
+            (server.address, ServerSpec { next_hop, ..settings::server_spec(server) })
+        };
+        servers.into_iter().map(spec).collect()
     }
 
     fn add_worker(&mut self, lcore: u32, seed: u64) -> Result<WorkerParts, StartError> {
@@ -304,7 +317,10 @@ impl Control {
         self.book.empty_trash(&self.shared.templates, self.now);
         for (key, id) in self.book.take_freed() {
             let traffic = self.traffic_of(id);
-            *self.traffic_retired.entry(key).or_default() += traffic;
+            // A service that is gone has no totals; one that comes again starts with none.
+            if self.book.has_service(key) {
+                *self.traffic_retired.entry(key).or_default() += traffic;
+            }
             self.traffic_before.insert(id, self.traffic_of_place(id));
         }
     }
@@ -325,15 +341,18 @@ impl Control {
         sum
     }
 
-    fn addresses_changed(&mut self) {
+    pub(super) fn addresses_changed(&mut self) {
         let vips: Vec<_> = self.book.vips().collect();
         self.neighbors.set_local(vips, self.config.fullnat.local_addresses.iter().copied());
     }
 
-    fn servers_changed(&mut self) {
-        let servers: Vec<_> =
-            self.book.list().flat_map(|(_, servers)| servers.iter().map(|listed| listed.server.address)).collect();
+    pub(super) fn servers_changed(&mut self) {
+        let servers: Vec<_> = self.server_addresses().collect();
         self.neighbors.servers(servers);
+    }
+
+    pub(super) fn server_addresses(&self) -> impl Iterator<Item = IpAddr> + '_ {
+        self.book.list().flat_map(|(_, servers)| servers.iter().map(|listed| listed.server.address))
     }
 }
 

@@ -5,9 +5,11 @@
 //!                      └──▶ WorkerParts + ports ─▶ Worker on an lcore, or in the lab
 //! ```
 
+mod change;
 mod control;
 mod listing;
 pub mod plan;
+mod reload;
 #[cfg(feature = "dpdk")]
 pub mod run;
 pub mod settings;

@@ -12,8 +12,9 @@ use crate::worker::peers::Peers;
 use crate::worker::{Worker, WorkerPort};
 use config::{Config, Idle};
 use control::{Admin, show};
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use std::hash::{BuildHasher, Hasher, RandomState};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -24,8 +25,8 @@ const CONTROL_SLEEP: Duration = Duration::from_millis(1);
 /// Why a director did not start, or did not stop cleanly: one line for the operator.
 pub type Failure = Box<dyn std::error::Error>;
 
-/// Runs a director in the foreground until SIGINT or SIGTERM.
-pub fn run(config: Config) -> Result<(), Failure> {
+/// Runs a director in the foreground until SIGINT or SIGTERM. SIGHUP makes it read `file`, which `config` came from, again.
+pub fn run(config: Config, file: &Path) -> Result<(), Failure> {
     let fault = std::env::var(TEST_VARIABLE).ok().map(|text| text.parse::<Fault>()).transpose()?;
     if let Some(refusal) = plan::refusals(&config).into_iter().next() {
         return Err(refusal.into());
@@ -34,6 +35,8 @@ pub fn run(config: Config) -> Result<(), Failure> {
     for signal in [SIGINT, SIGTERM] {
         signal_hook::flag::register(signal, stop.clone())?;
     }
+    let hung_up = Arc::new(AtomicBool::new(false));
+    signal_hook::flag::register(SIGHUP, hung_up.clone())?;
     let mut admin = Admin::bind(&config.director.run_dir)?;
     let mut eal = Eal::start(&eal_plan(&config)?)?;
     let (devices, pool) = open_devices(&mut eal, &config)?;
@@ -42,6 +45,7 @@ pub fn run(config: Config) -> Result<(), Failure> {
     let macs: Vec<_> = devices.iter().map(|device| device.info().mac).collect();
     let seed = RandomState::new().build_hasher().finish();
     let (mut control, parts) = Control::new(config.clone(), &macs, seed, clock.now())?;
+    control.set_file(std::path::absolute(file)?);
     say_plan(&config, &eal, &devices, &pool);
     let mut devices = devices;
     let launched = start_workers(&eal, &config, &mut devices, parts, fault, clock, &stop)?;
@@ -50,6 +54,9 @@ pub fn run(config: Config) -> Result<(), Failure> {
     let ports = || show_ports(&config, &devices);
     while !stop.load(Ordering::Relaxed) {
         let now = clock.now();
+        if hung_up.swap(false, Ordering::Relaxed) {
+            control.reload();
+        }
         control.turn(now);
         let busy = admin.turn(&mut Answering { control: &mut control, ports: &ports }, now.ms);
         if !busy {

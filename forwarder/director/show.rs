@@ -11,7 +11,7 @@ use crate::wire::protocol;
 use crate::worker::rings::{Listing, Order};
 use conntrack::{Method, Tick, states};
 use control::show::{self, Name};
-use control::{ConnChunk, Cursor};
+use control::{ConnChunk, Cursor, ReloadId};
 use hashbrown::HashMap;
 use std::net::{IpAddr, SocketAddr};
 
@@ -84,6 +84,14 @@ impl control::Director for Answering<'_> {
 
     fn neighbors(&self) -> show::Neighbors {
         show::Neighbors { neighbors: self.control.neighbors.list().into_iter().map(neighbor).collect() }
+    }
+
+    fn reload(&mut self) -> ReloadId {
+        self.control.reload()
+    }
+
+    fn reloaded(&mut self, id: ReloadId) -> Option<show::Reloaded> {
+        self.control.reloaded(id)
     }
 
     fn conns(&mut self, from: Cursor, _limit: usize) -> ConnChunk {

@@ -3,6 +3,8 @@
 //! New servers go to the head of their service's list. A removed server keeps its place in the live counts while it has
 //! conns, and two minutes longer; added again within that time it finds its conns and counters.
 
+mod batch;
+
 use super::live::{LiveTable, ServerId, ServiceId};
 use super::trash::Trash;
 use super::{MarkRule, Persistence, Policy, Pool, RealServer, Service, ServiceKey, Services};
@@ -177,7 +179,17 @@ impl Book {
         if entry.position(address).is_some() {
             return Err(Refused::ServerExists);
         }
-        let service = entry.service.id;
+        let listed = self.place(key, address, spec)?;
+        if let Some(entry) = self.services.get_mut(&key) {
+            entry.servers.insert(0, listed);
+            entry.republish(&self.shared.live, &self.trash, Change::Servers);
+        }
+        Ok(())
+    }
+
+    /// Gives a real server that is not listed its place in the live counts: the one it had, if it is remembered.
+    fn place(&mut self, key: ServiceKey, address: SocketAddr, spec: ServerSpec) -> Result<Listed, Refused> {
+        let service = self.services.get(&key).ok_or(Refused::NoService)?.service.id;
         let id = match self.trash.take(key, address) {
             Some(id) => id,
             None => {
@@ -189,11 +201,7 @@ impl Book {
         let before = self.shared.live.service_of(id);
         self.shared.live.attach(id, service, spec.thresholds);
         self.hear_changes(before);
-        if let Some(entry) = self.services.get_mut(&key) {
-            entry.servers.insert(0, listed(id, address, spec, 0));
-            entry.republish(&self.shared.live, &self.trash, Change::Servers);
-        }
-        Ok(())
+        Ok(listed(id, address, spec, 0))
     }
 
     /// Other settings for a live real server; its conns stay as they were made.

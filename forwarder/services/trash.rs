@@ -32,6 +32,11 @@ impl Trash {
         Some(ServerId(removed.server.id))
     }
 
+    /// Is the server remembered?
+    pub fn has(&self, key: ServiceKey, address: SocketAddr) -> bool {
+        self.0.get(&key).is_some_and(|of_service| of_service.contains_key(&address))
+    }
+
     /// The servers that were removed from a service.
     pub fn of(&self, key: ServiceKey) -> impl Iterator<Item = sched::Server> + '_ {
         self.0.get(&key).into_iter().flatten().map(|(_, removed)| removed.server.clone())

@@ -11,6 +11,7 @@ mod check;
 #[cfg(feature = "dpdk")]
 mod director;
 mod program;
+mod reload;
 #[cfg(feature = "dpdk")]
 mod run;
 #[cfg(feature = "dpdk")]

@@ -3,7 +3,7 @@
 
 use serde::Serialize;
 
-use crate::director::{Cursor, Director};
+use crate::director::{Cursor, Director, ReloadId};
 use crate::protocol::{Ending, Request, What};
 use crate::show::Service;
 
@@ -18,12 +18,17 @@ pub(super) enum Answer {
     Lines(Vec<u8>),
     Services(std::vec::IntoIter<Service>),
     Conns(Cursor),
+    Reload(ReloadId),
     Ended,
 }
 
 impl Answer {
-    pub(super) fn to(request: Request, director: &dyn Director) -> Answer {
-        match request.show {
+    pub(super) fn to(request: Request, director: &mut dyn Director) -> Answer {
+        let what = match request {
+            Request::Show(what) => what,
+            Request::Reload(_) => return Answer::Reload(director.reload()),
+        };
+        match what {
             What::Services => Answer::Services(director.services().services.into_iter()),
             What::Conns => Answer::Conns(Cursor::START),
             What::Ports => Answer::Lines(line(&director.ports())),
@@ -60,6 +65,11 @@ impl Answer {
                     }
                     None => false,
                 }
+            }
+            Answer::Reload(id) => {
+                let Some(reloaded) = director.reloaded(*id) else { return false };
+                write_line(&reloaded, out);
+                false
             }
             Answer::Ended => return false,
         };

@@ -99,7 +99,10 @@ fn bad_requests_are_told_why_and_hung_up_on() {
     let rows = [
         ("unknown word", "{\"show\":\"wrokers\"}\n".into(), "unknown variant `wrokers`, expected one of `services`"),
         ("unknown key", "{\"show\":\"ports\",\"colour\":1}\n".into(), "unknown field `colour`"),
-        ("no key", "{}\n".into(), "missing field `show`"),
+        ("no key", "{}\n".into(), "missing field `show` or `reload`"),
+        ("two keys", "{\"show\":\"ports\",\"reload\":true}\n".into(), "`show` and `reload` are two requests"),
+        ("no reload", "{\"reload\":false}\n".into(), "`reload` can only be true"),
+        ("a file to reload", "{\"reload\":\"/etc/passwd\"}\n".into(), "expected a boolean"),
         ("no JSON", "GET / HTTP/1.1\r\n".into(), "must be one line such as {\\\"show\\\":\\\"services\\\"}"),
         ("empty line", "\n".into(), "must be one line such as"),
         ("no line", "x".repeat(REQUEST_BYTES_MAX + 1), "request longer than 4096 bytes"),
@@ -213,6 +216,24 @@ fn a_director_that_is_not_ready_is_asked_again_and_its_client_kept() {
         bench.now_ms += SILENCE_MS_MAX;
     }
     assert_eq!(bench.answer(&mut client).lines().count(), 2);
+}
+
+#[test]
+fn a_reload_is_answered_once_it_is_done() {
+    let mut bench = Bench::new(0);
+    bench.director.not_yet = 50;
+    let mut client = bench.connect();
+    client.write_all(b"{\"reload\":true}\n").unwrap();
+    for turn in 1..=50 {
+        assert!(!bench.turn(), "the control thread may sleep");
+        assert_eq!((bench.director.asked, bench.director.reloads), (turn, 1));
+        bench.now_ms += SILENCE_MS_MAX;
+    }
+    let applied =
+        "{\"applied\":true,\"lines\":[\"service tcp 192.0.2.10:80: removed\",\"1 removed\"]}\n{\"end\":true}\n";
+    assert_eq!(bench.answer(&mut client), applied);
+    assert!(bench.ask(&mut client, "{\"reload\":true}\n").starts_with("{\"applied\":false,"));
+    bench.assert_serves(&mut client);
 }
 
 #[test]

@@ -1,0 +1,143 @@
+//! `uvs bench`: what a packet costs, by every method, on a load device of our own. See benches/README.md for how and why.
+//!
+//! A figure is TSC cycles of the worker's own CPU time per packet, the load device's work included, and stands beside that of DPDK's
+//! testpmd 5tswap on the same device in the same minute: machines differ and drift, the multiple holds. Speed alone proves nothing: what
+//! came out is decoded and the counters must agree, or the run fails.
+
+pub mod case;
+mod machine;
+pub mod measure;
+pub mod network;
+mod pages;
+pub mod sample;
+pub mod table;
+pub mod windows;
+
+use crate::demo::wait;
+use case::{Case, Round};
+use measure::Setting;
+use pages::Pages;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Instant;
+use table::Results;
+
+pub use crate::demo::Failure;
+
+/// The load device's file, which benches/lbgen/build.sh makes. EAL finds it by its bare name.
+const DEVICE_FILE: &str = "librte_net_lbgen.so";
+
+/// Arguments of `uvs bench`.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct BenchArgs {
+    /// A minute's choice of cases
+    #[arg(long)]
+    pub quick: bool,
+    /// Only cases whose names have these words: --only nat,ipv6,1000 (methods, families, protocols; numbers of flows, new, both)
+    #[arg(long, value_name = "WORDS", value_delimiter = ',')]
+    pub only: Vec<String>,
+    /// Workers, each with a receive queue of its own
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub workers: usize,
+    /// Print JSON; what a person reads goes to standard error
+    #[arg(long)]
+    pub json: bool,
+    /// Where the load device is (default: ~/.cache/uvs-lbgen)
+    #[arg(long, value_name = "FOLDER")]
+    pub device: Option<PathBuf>,
+}
+
+/// Measures. Succeeds if every case could be measured and everything that came out was right.
+pub fn run(args: &BenchArgs) -> ExitCode {
+    match measure_all(args) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(failure) => {
+            eprintln!("uvs bench: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn measure_all(args: &BenchArgs) -> Result<bool, Failure> {
+    let rounds = case::rounds(args.quick, args.workers, &args.only);
+    if rounds.is_empty() {
+        return Err(Failure::new(format!("--only {}: no case has all these words", args.only.join(","))));
+    }
+    let device = device(args.device.as_deref())?;
+    wait::catch_signals()?;
+    let pages = Pages::reserve();
+    let (lcores, main_core) = machine::cores(args.workers)?;
+    let setting = Setting {
+        uvs: std::env::current_exe().map_err(|error| Failure::new(format!("this program's own path: {error}")))?,
+        folder: std::env::temp_dir().join(format!("uvs-bench-{}", std::process::id())),
+        device,
+        lcores,
+        main_core,
+        huge: pages.huge(),
+    };
+    let begin = Instant::now();
+    let machine = machine::describe(&pages);
+    eprintln!("{}", machine::text(&machine));
+    let results: Result<Vec<_>, _> = rounds.into_iter().map(|round| measure_round(&setting, round)).collect();
+    let _ = std::fs::remove_dir_all(&setting.folder);
+    let results = results?;
+    if args.json {
+        println!("{:#}", table::json(&results, &machine));
+    } else {
+        print!("\n{}", table::text(&results));
+    }
+    Ok(summary(&results, begin))
+}
+
+/// The baseline, then each method.
+fn measure_round(setting: &Setting, round: Round) -> Result<Results, Failure> {
+    let baseline = measure::baseline(setting, &round.load)?;
+    let mut measured = Vec::new();
+    for &method in &round.methods {
+        let case = Case { load: round.load, method };
+        let one = measure::director(setting, &case).map_err(|failure| Failure::new(format!("{case}: {failure}")))?;
+        let ratio = one.figure.cycles / baseline.cycles;
+        let disturbed = if one.figure.disturbed { " (the core was shared)" } else { "" };
+        eprintln!("{case:<32} {:>5.0} cycles, {ratio:.1} × 5tswap{disturbed}", one.figure.cycles);
+        one.wrong.iter().for_each(|wrong| eprintln!("  WRONG: {wrong}"));
+        measured.push(one);
+    }
+    Ok(Results { round, baseline, measured })
+}
+
+/// What the whole run says about itself. True: nothing was wrong.
+fn summary(results: &[Results], begin: Instant) -> bool {
+    let all = || results.iter().flat_map(|results| &results.measured);
+    let checked: usize = all().map(|measured| measured.checked).sum();
+    let wrong = all().filter(|measured| !measured.wrong.is_empty()).count();
+    let figures = || all().map(|measured| &measured.figure).chain(results.iter().map(|results| &results.baseline));
+    let windows: usize = figures().map(|figure| figure.windows).sum();
+    let discarded: usize = figures().map(|figure| figure.discarded).sum();
+    let disturbed = figures().filter(|figure| figure.disturbed).count();
+    eprintln!(
+        "TSC cycles of the worker's CPU time per packet, and multiples of 5tswap's. {} cases, {:.0} s.",
+        all().count(),
+        begin.elapsed().as_secs_f64()
+    );
+    eprintln!("{checked} frames decoded; cases with something wrong: {wrong}.");
+    eprintln!("{windows} windows of 100 ms; the thread was kept off its core in {discarded}, which were discarded,");
+    eprintln!("but in {disturbed} figures (~) that had no others: there the core was shared with other programs.");
+    wrong == 0
+}
+
+fn device(asked: Option<&Path>) -> Result<PathBuf, Failure> {
+    let cache = || {
+        let home = std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache"));
+        std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).or(home)
+    };
+    let folder = asked.map(Path::to_owned).or_else(|| cache().map(|cache| cache.join("uvs-lbgen")));
+    let folder = folder.ok_or_else(|| Failure::new("HOME is not set: say --device FOLDER"))?;
+    if folder.join(DEVICE_FILE).is_file() {
+        return Ok(folder);
+    }
+    Err(Failure::new(format!(
+        "{} has no {DEVICE_FILE}: `benches/lbgen/build.sh` builds it (`make bench` does both)",
+        folder.display()
+    )))
+}
