@@ -2,7 +2,7 @@
 //! enough undisturbed windows are there, and ended. The director is seen as an operator sees it: by its file and its admin socket.
 
 use super::case::{Case, Load, Traffic};
-use super::windows::{self, Figure, Records, Settled};
+use super::windows::{self, Average, Figure, Records, Settled};
 use super::{Failure, network, sample};
 use crate::demo::process::Process;
 use crate::demo::wait::{wait_regardless, wait_until};
@@ -16,11 +16,12 @@ const READY_WITHIN: Duration = Duration::from_secs(30);
 const STOP_WITHIN: Duration = Duration::from_secs(10);
 /// A million new flows on a busy machine.
 const TRAFFIC_WITHIN: Duration = Duration::from_secs(15);
-const WINDOWS_MAX: usize = 10;
-/// Settled windows, disturbed ones too, after which there will be no better ones.
-const WINDOWS_DISTURBED_MAX: usize = 20;
+/// Undisturbed windows that are enough, and windows, disturbed ones too, after which there will be no better ones.
+const WINDOWS_ENOUGH: (usize, usize) = (10, 20);
+/// The same for new conns, which come and go in turns.
+const WINDOWS_ENOUGH_NEW: (usize, usize) = (20, 30);
 /// New conns end after a second: from then on as many end as begin.
-const NEW_SETTLE_NS: u64 = 1_300_000_000;
+const NEW_SETTLE_NS: u64 = 1_500_000_000;
 const SETTLE_NS: u64 = 200_000_000;
 /// Frames a director may hold when the device writes a line: none but those of the burst it is at.
 const IN_FLIGHT_MAX: u64 = 64;
@@ -123,9 +124,9 @@ pub fn baseline(setting: &Setting, load: &Load) -> Result<Figure, Failure> {
 
 /// Waits until the windows are enough.
 fn watch(setting: &Setting, load: &Load, mut check: impl FnMut() -> Result<(), Failure>) -> Result<Figure, Failure> {
-    let settled = Settled {
-        after_ns: if load.traffic == Traffic::New { NEW_SETTLE_NS } else { SETTLE_NS },
-        passes: u64::from(load.traffic != Traffic::New),
+    let ((undisturbed_enough, all_enough), settled) = match load.traffic {
+        Traffic::New => (WINDOWS_ENOUGH_NEW, Settled { after_ns: NEW_SETTLE_NS, passes: 0, average: Average::Mean }),
+        _ => (WINDOWS_ENOUGH, Settled { after_ns: SETTLE_NS, passes: 1, average: Average::Median }),
     };
     let begin = Instant::now();
     wait_until("traffic had settled", TRAFFIC_WITHIN * 2, || {
@@ -133,7 +134,7 @@ fn watch(setting: &Setting, load: &Load, mut check: impl FnMut() -> Result<(), F
         let counts = setting.records(load.workers).iter().map(|records| records.count(settled)).collect::<Vec<_>>();
         let undisturbed = counts.iter().map(|count| count.0).min().unwrap_or(0);
         let all = counts.iter().map(|count| count.1).min().unwrap_or(0);
-        Ok(undisturbed >= WINDOWS_MAX || all >= WINDOWS_DISTURBED_MAX || begin.elapsed() > TRAFFIC_WITHIN)
+        Ok(undisturbed >= undisturbed_enough || all >= all_enough || begin.elapsed() > TRAFFIC_WITHIN)
     })?;
     windows::figure(&setting.records(load.workers), settled)
 }

@@ -251,7 +251,7 @@ mod tests {
             for method in METHODS.into_iter().filter(|method| *method != Method::Tun) {
                 let case = case(method, family);
                 let frame = right(&case);
-                let found = check(&case, &pcap(&[frame.clone()]));
+                let found = check(&case, &pcap(std::slice::from_ref(&frame)));
                 assert_eq!((found.packets, found.wrong.len()), (1, 0), "{case}: {:?}", found.wrong);
                 for at in 0..frame.len() {
                     let mut frame = frame.clone();
@@ -260,7 +260,7 @@ mod tests {
                     if family == Family::V6 && (14..18).contains(&at) {
                         continue;
                     }
-                    let found = check(&case, &pcap(&[frame.clone()]));
+                    let found = check(&case, &pcap(std::slice::from_ref(&frame)));
                     assert_eq!(found.packets, 0, "{case}: byte {at}: {}", describe(&frame));
                 }
             }

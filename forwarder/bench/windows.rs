@@ -43,12 +43,24 @@ pub struct Settled {
     pub after_ns: u64,
     /// Times every flow must have come before.
     pub passes: u64,
+    /// What the figure is of the windows.
+    pub average: Average,
+}
+
+/// What a figure is of its windows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Average {
+    /// For steady work.
+    Median,
+    /// For work that comes in turns: making conns, and ending those of a second ago. All cycles over all packets, without the slowest
+    /// twentieth of the windows.
+    Mean,
 }
 
 /// Cycles per packet.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Figure {
-    /// Median over the windows.
+    /// Median or mean over the windows.
     pub cycles: f64,
     /// Best and worst window.
     pub range: (f64, f64),
@@ -62,10 +74,17 @@ pub struct Figure {
     pub tsc_hz: f64,
 }
 
-/// One window's cycles per packet, and whether the thread had its core.
+/// One window, and whether the thread had its core.
 struct Window {
     cycles: f64,
+    packets: f64,
     undisturbed: bool,
+}
+
+impl Window {
+    fn per_packet(&self) -> f64 {
+        self.cycles / self.packets
+    }
 }
 
 impl Records {
@@ -104,7 +123,8 @@ impl Records {
             let wall_ns = (after.wall_ns - before.wall_ns) as f64;
             let delay_ns = (after.delay_ns - before.delay_ns) as f64;
             Window {
-                cycles: self.tsc_hz * cpu_s / (after.tx - before.tx) as f64,
+                cycles: self.tsc_hz * cpu_s,
+                packets: (after.tx - before.tx) as f64,
                 undisturbed: delay_ns <= DELAY_MAX * wall_ns,
             }
         })
@@ -121,10 +141,9 @@ pub fn figure(queues: &[Records], settled: Settled) -> Result<Figure, Failure> {
     let windows: Vec<Window> = queues.iter().flat_map(|records| records.windows(settled)).collect();
     let undisturbed = windows.iter().filter(|window| window.undisturbed).count();
     let disturbed = undisturbed < WINDOWS_MIN;
-    let counted = windows.iter().filter(|window| disturbed || window.undisturbed);
-    let mut cycles: Vec<f64> = counted.map(|window| window.cycles).collect();
-    cycles.sort_by(f64::total_cmp);
-    let (Some(first), Some(last)) = (cycles.first(), cycles.last()) else {
+    let mut counted: Vec<_> = windows.iter().filter(|window| disturbed || window.undisturbed).collect();
+    counted.sort_by(|one, other| one.per_packet().total_cmp(&other.per_packet()));
+    let (Some(best), Some(worst)) = (counted.first(), counted.last()) else {
         let last = queues.first().map(Records::last).unwrap_or_default();
         return Err(Failure::new(format!(
             "no window of settled traffic in the time given; the device gave {} frames, took {}, and came {} times to its \
@@ -132,10 +151,17 @@ pub fn figure(queues: &[Records], settled: Settled) -> Result<Figure, Failure> {
             last.rx, last.tx, last.passes
         )));
     };
+    let cycles = match settled.average {
+        Average::Median => counted[counted.len() / 2].per_packet(),
+        Average::Mean => {
+            let kept = &counted[..counted.len() - counted.len() / 20];
+            kept.iter().map(|window| window.cycles).sum::<f64>() / kept.iter().map(|window| window.packets).sum::<f64>()
+        }
+    };
     Ok(Figure {
-        cycles: cycles[cycles.len() / 2],
-        range: (*first, *last),
-        windows: cycles.len(),
+        cycles,
+        range: (best.per_packet(), worst.per_packet()),
+        windows: counted.len(),
         discarded: windows.len() - undisturbed,
         disturbed,
         tsc_hz: queues[0].tsc_hz,
@@ -146,7 +172,7 @@ pub fn figure(queues: &[Records], settled: Settled) -> Result<Figure, Failure> {
 mod tests {
     use super::*;
 
-    const SETTLED: Settled = Settled { after_ns: 0, passes: 1 };
+    const SETTLED: Settled = Settled { after_ns: 0, passes: 1, average: Average::Median };
 
     /// Lines of 100 ms each: cpu and delay in ms, frames, passes.
     fn records(lines: &[(u64, u64, u64, u64)]) -> Records {
@@ -179,6 +205,13 @@ mod tests {
         let few = figure(&[records(&lines[1..])], SETTLED).unwrap();
         assert_eq!((few.windows, few.discarded, few.disturbed), (WINDOWS_MIN + 2, 3, true));
         assert_eq!(few.range.1.round(), 500.0);
+    }
+
+    #[test]
+    fn a_mean_is_of_all_packets() {
+        let records = records(&[(100, 0, 1, 1), (100, 0, 3_000_000, 1), (100, 0, 1_000_000, 1)]);
+        let mean = figure(&[records], Settled { average: Average::Mean, ..SETTLED }).unwrap();
+        assert_eq!(mean.cycles.round(), 50.0, "not 67, the mean of the windows' figures");
     }
 
     #[test]

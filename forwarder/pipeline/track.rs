@@ -37,7 +37,12 @@ impl Shard {
             conn.touch(now.tick);
             let settled = conn.state == State::Established as u8 && parsed.tcp_flags & STATE_FLAGS == ACK_ALONE;
             if parsed.protocol == protocol::TCP && !settled {
-                self.follow_tcp(parsed, hit, now);
+                return self.follow_tcp(parsed, hit, now);
+            }
+            // A reload may have changed the time-outs: the next packet makes them the conn's.
+            let timeout = self.services.policy.timeouts.ticks(parsed.protocol, conn.state);
+            if conn.timeout() != timeout {
+                self.table.set_timeout(hit.id, timeout, now.tick);
             }
         }
     }

@@ -2,7 +2,6 @@
 
 use crate::program::{Outcome, fails, uvs};
 use std::fs;
-use std::path::Path;
 
 const PORT: &str = "[[port]]\nname = \"wan\"\ndevice = \"net_null0,no-rx=1\"\naddresses = [\"192.0.2.1/24\"]\n";
 
@@ -62,13 +61,16 @@ fn a_running_director_takes_up_its_file() {
     use crate::director::{Director, sections};
     use control::Client;
     use rustix::process::{Pid, Signal, kill_process};
+    use std::path::Path;
 
     let folder = tempfile::tempdir().unwrap();
     let director =
         Director::start(folder.path(), "adaptive", &(PORT.to_string() + &service(80, 1) + &service(443, 1))).unwrap();
     let run_dir = director.run_dir().display().to_string();
     let reload = || uvs(&["reload", "--run-dir", &run_dir]);
-    let write = |text: &str| write_file(folder.path(), &(sections(Path::new(&run_dir), "adaptive") + PORT + text));
+    let write = |text: &str| {
+        fs::write(folder.path().join("uvs.toml"), sections(Path::new(&run_dir), "adaptive") + PORT + text).unwrap()
+    };
     let ports = |services: &control::show::Services| -> Vec<u16> {
         services.services.iter().filter_map(|service| service.address).map(|address| address.port()).collect()
     };
@@ -102,9 +104,4 @@ fn a_running_director_takes_up_its_file() {
     for line in DRAINED.lines().chain([says, "service tcp 192.0.2.10:443: added, wlc with 1 real servers"]) {
         assert!(output.contains(line), "{line}\n{output}");
     }
-}
-
-#[cfg(feature = "dpdk")]
-fn write_file(folder: &Path, text: &str) {
-    fs::write(folder.join("uvs.toml"), text).unwrap();
 }

@@ -4,6 +4,7 @@
 
 mod answers;
 mod bursts;
+mod differences;
 mod errors;
 mod exhaustion;
 mod generator;

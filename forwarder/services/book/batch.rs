@@ -7,6 +7,10 @@ use hashbrown::{HashMap, HashSet};
 use sched::Kind;
 use std::net::SocketAddr;
 
+/// wrr's level depends on every step, so its edits are made one by one, each of which visits every server; but not if that
+/// would hold up ARP: so many visits take some 20 ms.
+const VISITS_MAX: usize = 1_000_000;
+
 impl Book {
     /// Removes these real servers, then edits those that are there and adds those that are not, each at the head of the
     /// list. The end is that of the single edits in this order; who is not there to be removed is passed over.
@@ -18,8 +22,9 @@ impl Book {
         now_ms: u64,
     ) -> Result<(), Refused> {
         let entry = self.services.get(&key).ok_or(Refused::NoService)?;
-        // wrr's level depends on every step.
-        if entry.service.scheduler == Kind::Wrr {
+        let edits = remove.len() + put.len();
+        let visits = edits * (entry.servers.len() + edits);
+        if entry.service.scheduler == Kind::Wrr && visits <= VISITS_MAX {
             return self.change_one_by_one(key, remove, put, now_ms);
         }
         self.take_out(key, remove, now_ms);
