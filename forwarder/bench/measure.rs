@@ -106,7 +106,7 @@ pub fn baseline(setting: &Setting, load: &Load) -> Result<Figure, Failure> {
     command.args(["--lcores", &format!("100@{main},101@{worker}"), "--main-lcore=100", "--no-pci", "--no-telemetry"]);
     command.args(if setting.huge { ["--in-memory"].as_slice() } else { &["--no-huge", "--no-shconf"] });
     command.args(["-m", &network::MEMORY_MB.to_string(), "-d", super::DEVICE_FILE]);
-    command.arg(format!("--file-prefix=uvs-bench{}", std::process::id()));
+    command.arg(format!("--file-prefix={}", testpmd_prefix()));
     command.arg(format!("--vdev={},{}", network::device(&load), network::device_files(&setting.folder)));
     command.args(["--", "--forward-mode=5tswap", "--auto-start", "--no-mlockall", "--total-num-mbufs=8192"]);
     command.arg("--port-topology=loop");
@@ -216,5 +216,11 @@ impl Drop for Testpmd {
     fn drop(&mut self) {
         let _ = self.0.kill();
         let _ = self.0.wait();
+        // DPDK leaves this behind.
+        let _ = fs::remove_dir(Path::new("/var/run/dpdk").join(testpmd_prefix()));
     }
+}
+
+fn testpmd_prefix() -> String {
+    format!("uvs-bench{}", std::process::id())
 }

@@ -17,6 +17,7 @@ use crate::demo::wait;
 use case::{Case, Round};
 use measure::Setting;
 use pages::Pages;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
@@ -78,15 +79,16 @@ fn measure_all(args: &BenchArgs) -> Result<bool, Failure> {
     };
     let begin = Instant::now();
     let machine = machine::describe(&pages);
-    eprintln!("{}", machine::text(&machine));
+    say(&machine::text(&machine));
     let results: Result<Vec<_>, _> = rounds.into_iter().map(|round| measure_round(&setting, round)).collect();
     let _ = std::fs::remove_dir_all(&setting.folder);
     let results = results?;
-    if args.json {
-        println!("{:#}", table::json(&results, &machine));
+    let text = if args.json {
+        format!("{:#}\n", table::json(&results, &machine))
     } else {
-        print!("\n{}", table::text(&results));
-    }
+        format!("\n{}", table::text(&results))
+    };
+    let _ = std::io::stdout().write_all(text.as_bytes());
     Ok(summary(&results, begin))
 }
 
@@ -99,8 +101,8 @@ fn measure_round(setting: &Setting, round: Round) -> Result<Results, Failure> {
         let one = measure::director(setting, &case).map_err(|failure| Failure::new(format!("{case}: {failure}")))?;
         let ratio = one.figure.cycles / baseline.cycles;
         let disturbed = if one.figure.disturbed { " (the core was shared)" } else { "" };
-        eprintln!("{case:<32} {:>5.0} cycles, {ratio:.1} × 5tswap{disturbed}", one.figure.cycles);
-        one.wrong.iter().for_each(|wrong| eprintln!("  WRONG: {wrong}"));
+        say(&format!("{case:<32} {:>5.0} cycles, {ratio:.1} × 5tswap{disturbed}", one.figure.cycles));
+        one.wrong.iter().for_each(|wrong| say(&format!("  WRONG: {wrong}")));
         measured.push(one);
     }
     Ok(Results { round, baseline, measured })
@@ -115,15 +117,20 @@ fn summary(results: &[Results], begin: Instant) -> bool {
     let windows: usize = figures().map(|figure| figure.windows).sum();
     let discarded: usize = figures().map(|figure| figure.discarded).sum();
     let disturbed = figures().filter(|figure| figure.disturbed).count();
-    eprintln!(
-        "TSC cycles of the worker's CPU time per packet, and multiples of 5tswap's. {} cases, {:.0} s.",
+    say(&format!(
+        "TSC cycles of the worker's CPU time per packet, and multiples of 5tswap's. {} cases, {:.0} s.\n\
+         {checked} frames decoded; cases with something wrong: {wrong}.\n\
+         Figures are of {windows} windows of 100 ms. In {discarded} windows the thread was kept off its core: discarded,\n\
+         but for {disturbed} figures (~) that had too few others.",
         all().count(),
         begin.elapsed().as_secs_f64()
-    );
-    eprintln!("{checked} frames decoded; cases with something wrong: {wrong}.");
-    eprintln!("{windows} windows of 100 ms; the thread was kept off its core in {discarded}, which were discarded,");
-    eprintln!("but in {disturbed} figures (~) that had no others: there the core was shared with other programs.");
+    ));
     wrong == 0
+}
+
+/// Progress, for a person. A reader that went away is no reason to leave without giving the huge pages back, as a panic would.
+fn say(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{text}");
 }
 
 fn device(asked: Option<&Path>) -> Result<PathBuf, Failure> {

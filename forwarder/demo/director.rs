@@ -38,12 +38,13 @@ impl Director {
         services: &[plan::Service],
         uvs: &Path,
         fault: Option<&str>,
+        workers: usize,
     ) -> Result<Director, Failure> {
         let directory = network.directory();
         let (config, log, run_dir) =
             (directory.join("uvs.toml"), directory.join("director.log"), directory.join("run"));
         let [wan, lan] = network.devices();
-        let text = config_file(services, [&wan, &lan], &run_dir, last_core(), network.tag());
+        let text = config_file(services, [&wan, &lan], &run_dir, &last_cores(workers), network.tag());
         fs::create_dir_all(&run_dir)
             .and_then(|()| fs::write(&config, text))
             .map_err(|error| Failure::new(format!("{}: {error}", config.display())))?;
@@ -157,7 +158,8 @@ impl Director {
     }
 }
 
-/// The core for the worker: the last one we may use, for the first is where everything else tends to run.
-fn last_core() -> usize {
-    core_affinity::get_core_ids().and_then(|cores| cores.last().map(|core| core.id)).unwrap_or(0)
+/// The last cores of the machine, so many as there are workers: the first is the busiest with everything else.
+fn last_cores(workers: usize) -> Vec<usize> {
+    let cores = core_affinity::get_core_ids().unwrap_or_default();
+    cores.iter().skip(cores.len().saturating_sub(workers)).map(|core| core.id).collect()
 }

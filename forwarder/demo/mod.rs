@@ -41,6 +41,9 @@ pub struct DemoArgs {
     /// Leave everything up afterwards, print commands to try, and end at Ctrl-C
     #[arg(long)]
     pub keep: bool,
+    /// Cores that forward, each with a queue of both taps
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub workers: usize,
     /// Tests: the director makes this mistake in what it sends; the demo must notice
     #[arg(long, hide = true, value_name = "FAULT")]
     pub test_break: Option<String>,

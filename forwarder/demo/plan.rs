@@ -179,12 +179,12 @@ pub fn config_file(
     services: &[Service],
     devices: [&str; 2],
     run_dir: &Path,
-    lcore: usize,
+    lcores: &[usize],
     file_prefix: &str,
 ) -> String {
     let mut text = format!(
         "[director]\n\
-         workers = [{lcore}]\n\
+         workers = {lcores:?}\n\
          conns_max = 262_144\n\
          run_dir = \"{}\"\n\n\
          [eal]\n\
@@ -252,7 +252,7 @@ mod tests {
     fn the_director_takes_the_file() {
         let services = crate::demo::services();
         let devices = ["net_tap0,iface=uvs-wan", "net_tap1,iface=uvs-lan"];
-        let text = config_file(&services, devices, Path::new("/tmp/uvs-1-0/run"), 1, "uvs-1-0");
+        let text = config_file(&services, devices, Path::new("/tmp/uvs-1-0/run"), &[1], "uvs-1-0");
         let config = config::parse(&text, "uvs.toml").unwrap_or_else(|errors| panic!("{errors}\n{text}"));
         assert_eq!(config.ports.len(), 2);
         assert_eq!(config.services.len(), services.len());

@@ -59,7 +59,7 @@ impl<'a> Demo<'a> {
         let network = Network::build(0, Attachment::Tap, services)?;
         let servers = servers::start_all(&network, services, uvs)?;
         println!("  starting the director ...");
-        let mut director = Director::start(&network, services, uvs, args.test_break.as_deref())?;
+        let mut director = Director::start(&network, services, uvs, args.test_break.as_deref(), args.workers)?;
         let listing = director.services()?;
         let promise = |service| {
             let told = listing_of(&listing, service);

@@ -22,9 +22,12 @@ fn uvs_program() -> &'static Path {
 
 type Test = (&'static str, fn() -> Result<(), Failure>);
 
-const TESTS: [Test; 7] = [
-    ("tap: every method and family", || methods::test(Attachment::Tap)),
-    ("af_packet: every method and family", || methods::test(Attachment::AfPacket)),
+const TESTS: [Test; 9] = [
+    ("tap: every method and family", || methods::test(Attachment::Tap, 1)),
+    ("af_packet: every method and family", || methods::test(Attachment::AfPacket, 1)),
+    // A tap has a queue for each worker; a packet socket has one, and the second worker lives on what the first hands over.
+    ("tap: two workers with a queue each", || methods::test(Attachment::Tap, 2)),
+    ("af_packet: two workers on one queue", || methods::test(Attachment::AfPacket, 2)),
     ("demo: two at once pass", demo::two_at_once_pass),
     ("demo: fails when the director is killed", demo::director_killed),
     ("demo: fails when a rewrite is broken", demo::rewrite_broken),

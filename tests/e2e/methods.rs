@@ -36,19 +36,19 @@ const GOES: usize = 1;
 
 const METHODS: [Method; 4] = [Method::Nat, Method::Dr, Method::Tun, Method::FullNat];
 
-/// The whole test on one kind of device.
-pub fn test(attachment: Attachment) -> Result<(), Failure> {
+/// The whole test on one kind of device, with so many workers.
+pub fn test(attachment: Attachment, workers: usize) -> Result<(), Failure> {
     let web = web_services();
     let streams = stream_services();
     let all = [web.clone(), streams.clone()].concat();
     let network = Network::build(0, attachment, &all)?;
     let servers = servers::start_all(&network, &web, uvs_program())?;
     let _iperf = start_iperf(&network, &streams)?;
-    let director = Director::start(&network, &all, uvs_program(), None)?;
+    let director = Director::start(&network, &all, uvs_program(), None, workers)?;
     let big = big_file(&network, &servers)?;
     let log = director.log().to_owned();
     let mut bench = Bench { network, servers, director, web, streams, big, rounds: 0 };
-    bench.steps().map_err(|failure| with_log(&failure, &log))?;
+    bench.steps().and_then(|()| bench.every_worker_worked(workers)).map_err(|failure| with_log(&failure, &log))?;
     bench.director.stop()
 }
 
@@ -66,6 +66,16 @@ struct Bench {
 }
 
 impl Bench {
+    /// Each worker forwarded, whether the device gave it frames itself or another worker handed them over.
+    fn every_worker_worked(&mut self, workers: usize) -> Result<(), Failure> {
+        let counted = self.director.workers()?;
+        let worked = counted.iter().filter(|worker| worker.received + worker.handed_in > 0 && worker.sent > 0).count();
+        match worked == workers && counted.len() == workers {
+            true => Ok(()),
+            false => Err(Failure::new(format!("{worked} of {workers} workers forwarded frames: {counted:?}"))),
+        }
+    }
+
     fn steps(&mut self) -> Result<(), Failure> {
         let steps: [(&str, Step); 9] = [
             ("echo", Bench::echo),
