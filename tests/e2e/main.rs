@@ -7,6 +7,7 @@ mod demo;
 mod leftovers;
 mod methods;
 mod programs;
+mod reload;
 
 use std::path::Path;
 use std::process::ExitCode;

@@ -17,7 +17,7 @@ use uvs::demo::requests::{self, AfterFailure, Answer, Request, Round};
 use uvs::demo::servers::{self, PAGE, Server};
 use uvs::demo::wait::wait_until;
 
-use crate::{programs, uvs_program};
+use crate::{programs, reload, uvs_program};
 
 /// The big file.
 const BIG_BYTES: usize = 20_000_000;
@@ -77,13 +77,14 @@ impl Bench {
     }
 
     fn steps(&mut self) -> Result<(), Failure> {
-        let steps: [(&str, Step); 9] = [
+        let steps: [(&str, Step); 10] = [
             ("echo", Bench::echo),
             ("nothing serves", Bench::nothing_serves),
             ("pages", Bench::pages),
             ("20 MB both ways", Bench::big_files),
             ("path MTU through tunnels", Bench::path_mtu),
             ("many conns", Bench::many_conns),
+            ("a thousand services change under load", Bench::reload),
             ("streams", Bench::streams),
             ("server goes and comes back", Bench::server_goes),
             ("server changes its MAC address", Bench::server_mac),
@@ -175,6 +176,15 @@ impl Bench {
         for service in &self.web {
             let rate = programs::wrk(&self.network.client, service.vip)?;
             println!("e2e:     {}: {rate:.0} requests/s on 300 conns", name(service));
+        }
+        Ok(())
+    }
+
+    fn reload(&mut self) -> Result<(), Failure> {
+        // Both ways through the director, and both kinds of translation; one family is enough.
+        for service in self.web.iter().filter(|service| !service.keeps_vip() && service.vip.is_ipv4()) {
+            let (rate, reloads) = reload::under_load(&self.network.client, &self.director, service.vip)?;
+            println!("e2e:     {}: {rate:.0} requests/s through {reloads} reloads", name(service));
         }
         Ok(())
     }
