@@ -40,22 +40,25 @@ pub struct Steering {
 impl Default for Steering {
     /// One worker owns everything.
     fn default() -> Self {
-        Self::new(1, Seed::from_u64(0), [], [])
+        Self::new(1, Seed::from_u64(0), [], [], [])
     }
 }
 
 impl Steering {
-    /// Flows spread evenly over that many workers.
+    /// Flows spread evenly over that many workers. `former_vips` had services whose conns may still live.
     pub fn new(
         workers: usize,
         seed: Seed,
+        former_vips: impl IntoIterator<Item = IpAddr>,
         vips: impl IntoIterator<Item = IpAddr>,
         local_addresses: impl IntoIterator<Item = IpAddr>,
     ) -> Self {
         assert!((1..=WORKERS_MAX).contains(&workers), "{workers} workers, must be 1 to {WORKERS_MAX}");
+        let virtual_address = |address| (address, Role::Virtual);
         let locals = local_addresses.into_iter().map(|address| (address, Role::Local));
-        // No address is both: config refuses it.
-        let roles = locals.chain(vips.into_iter().map(|address| (address, Role::Virtual))).collect();
+        // What an address is now wins over what it was. No address is a VIP and a local address at once: config refuses it.
+        let former = former_vips.into_iter().map(virtual_address);
+        let roles = former.chain(locals).chain(vips.into_iter().map(virtual_address)).collect();
         Self { workers, owners: std::array::from_fn(|i| (i % workers) as u8), roles, seed }
     }
 
@@ -96,7 +99,7 @@ mod tests {
     fn steering(workers: usize) -> Steering {
         let vips = ["192.0.2.10".parse().unwrap()];
         let locals = ["10.0.0.240".parse().unwrap()];
-        Steering::new(workers, Seed::from_u64(7), vips, locals)
+        Steering::new(workers, Seed::from_u64(7), [], vips, locals)
     }
 
     fn key(from: (&str, u16), to: (&str, u16)) -> Key {

@@ -322,6 +322,7 @@ impl Control {
                 *self.traffic_retired.entry(key).or_default() += traffic;
             }
             self.traffic_before.insert(id, self.traffic_of_place(id));
+            self.local_port_failures.retain(|(_, server), _| *server != id);
         }
     }
 

@@ -76,6 +76,7 @@ pub fn refusals(config: &Config) -> Vec<String> {
         refusals.push(format!("director.workers: found {lcore}; this machine has the cores {cores:?}"));
     }
     refusals.extend(config.ports.iter().filter_map(missing_device));
+    refusals.extend(undirected_marks(config));
     refusals
 }
 
@@ -118,6 +119,19 @@ fn available_bytes() -> Option<usize> {
     Some(value("MemAvailable:")? * 1024)
 }
 
+/// With several workers a flow's owner hangs on its direction, and what a mark takes counts as inbound. A rule without a
+/// destination may take replies as well.
+fn undirected_marks(config: &Config) -> impl Iterator<Item = String> + '_ {
+    let several = config.director.workers.len() > 1;
+    let undirected = config.marks.iter().enumerate().filter(move |(_, mark)| several && mark.destination.is_none());
+    undirected.map(|(i, _)| {
+        format!(
+            "mark {}: destination: found none; with several workers a rule must name one, so that it takes no replies",
+            i + 1
+        )
+    })
+}
+
 fn missing_device(port: &config::Port) -> Option<String> {
     let Device::Pci(address) = &port.device else { return None };
     let bound = Path::new("/sys/bus/pci/devices").join(address);
@@ -147,6 +161,20 @@ mod tests {
         let fits: u32 = refusal.split("enough for ").nth(1).unwrap().split(' ').next().unwrap().parse().unwrap();
         assert_eq!(memory_refusal(&config(fits), 8 << 30), None, "what it says fits, fits");
         assert!(memory_refusal(&config(fits + fits / 50), 8 << 30).is_some(), "and not much more does");
+    }
+
+    #[test]
+    fn with_several_workers_a_mark_needs_a_destination() {
+        let refusals = |workers: &str, destination: &str| {
+            let text = format!(
+                "[director]\nworkers = {workers}\n[[port]]\nname = \"wan\"\ndevice = \"net_null0\"\n\
+                 addresses = [\"192.0.2.1/24\"]\n[[mark]]\nmark = 7\nprotocol = \"tcp\"\n{destination}\n"
+            );
+            undirected_marks(&config::parse(&text, "test.toml").unwrap()).count()
+        };
+        assert_eq!(refusals("[1]", ""), 0);
+        assert_eq!(refusals("[0, 1]", ""), 1);
+        assert_eq!(refusals("[0, 1]", "destination = \"198.51.100.0/24\""), 0);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use crate::port::fault::{Fault, FaultPort, TEST_VARIABLE};
 use crate::worker::held::HELD_MAX;
 use crate::worker::idle::IdleWait;
 use crate::worker::limit::ANSWERS_PER_S;
-use crate::worker::peers::Peers;
+use crate::worker::peers::{HANDED_MAX, Peers};
 use crate::worker::{Worker, WorkerPort};
 use config::{Config, Idle};
 use control::{Admin, show};
@@ -111,7 +111,9 @@ fn open_devices(eal: &mut Eal, config: &Config) -> Result<(Vec<Device>, Pool), F
     let mut devices = config.ports.iter().map(open).collect::<Result<Vec<_>, _>>()?;
     let queues: Vec<_> = devices.iter().map(|device| device.queues(workers)).collect();
     let mtu_max = config.ports.iter().map(|port| port.mtu).max().unwrap_or_default();
-    let pool = Pool::create(eal, &queues, workers, (workers * HELD_MAX) as u32, mtu_max)?;
+    let in_rings = if workers > 1 { HANDED_MAX } else { 0 };
+    let waiting = workers * (HELD_MAX + in_rings);
+    let pool = Pool::create(eal, &queues, workers, waiting as u32, mtu_max)?;
     for ((device, queues), port) in devices.iter_mut().zip(queues).zip(&config.ports) {
         device.configure(queues, port.mtu, &pool)?;
     }

@@ -190,9 +190,11 @@ impl Control {
     }
 
     fn local_ports(&self) -> Vec<show::LocalPortsExhausted> {
+        let listed = self.book.list().flat_map(|(_, servers)| servers);
+        let servers: HashMap<_, _> = listed.map(|listed| (listed.server.id, listed.address())).collect();
         let failure = |(&(local, server), &times): (&(IpAddr, ServerId), &u64)| show::LocalPortsExhausted {
             local,
-            server: self.book.address_of(server),
+            server: servers.get(&server).copied(),
             times,
         };
         self.local_port_failures.iter().map(failure).collect()

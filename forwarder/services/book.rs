@@ -19,6 +19,9 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex};
 
+/// Milliseconds between two looks at whether removed servers may be forgotten.
+const TRASH_LOOK_MS: u64 = 10_000;
+
 /// Everything a service is told.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ServiceSpec {
@@ -98,6 +101,7 @@ pub struct Book {
     /// Places that were freed since the last call of [`Book::take_freed`].
     freed: Vec<(ServiceKey, ServerId)>,
     changed: bool,
+    look_again_ms: u64,
 }
 
 impl Book {
@@ -119,6 +123,7 @@ impl Book {
             owners: HashMap::new(),
             freed: Vec::new(),
             changed: true,
+            look_again_ms: 0,
         }
     }
 
@@ -228,9 +233,11 @@ impl Book {
 
     /// Forgets servers that were removed long ago and have no conns and no persistence templates left.
     pub fn empty_trash(&mut self, templates: &Templates, now: Now) {
-        if !self.trash.is_due(&self.shared.live, now.ms) {
+        if now.ms < self.look_again_ms || !self.trash.is_due(&self.shared.live, now.ms) {
             return;
         }
+        // The visit takes each template's lock, and a template may name a removed server for hours.
+        self.look_again_ms = now.ms + TRASH_LOOK_MS;
         let mut referred = HashSet::new();
         templates.visit(now.tick, |template| {
             referred.insert(ServerId(template.server));
@@ -239,6 +246,8 @@ impl Book {
         for (key, id) in expired {
             self.free_servers.push(id);
             self.freed.push((key, id));
+            // The last server of a service that is gone takes its VIP with it: see `steering`.
+            self.changed = true;
         }
     }
 
@@ -273,7 +282,7 @@ impl Book {
     fn steering(&self) -> Steering {
         let policy = &self.policy;
         let locals = policy.local_v4.iter().chain(&policy.local_v6).copied();
-        Steering::new(self.workers, self.seed, self.trash.vips().chain(self.vips()), locals)
+        Steering::new(self.workers, self.seed, self.trash.vips(), self.vips(), locals)
     }
 
     /// Every VIP.
@@ -316,7 +325,13 @@ impl Entry {
         let retired = {
             let mut pool = self.service.lock(live);
             std::mem::swap(&mut pool.servers, &mut servers);
-            pool.picker.replace(prepared, change)
+            let retired = pool.picker.replace(prepared, change);
+            // What changed while the tables were built was told to the retired picker, which may not know the server.
+            for place in 0..pool.servers.len() {
+                let load = live.load(pool.servers[place].id);
+                pool.picker.set_load(place, load);
+            }
+            retired
         };
         drop((retired, servers));
     }

@@ -123,8 +123,7 @@ impl LiveTable {
         if active {
             live.active.fetch_add(1, Relaxed);
         }
-        let was = live.overloaded.load(Relaxed);
-        live.overloaded.store(live.thresholds().after_bind(total, was), Relaxed);
+        live.cross(|thresholds, was| thresholds.after_bind(total, was));
         self.announce(id);
     }
 
@@ -135,8 +134,7 @@ impl LiveTable {
         if active {
             live.active.fetch_sub(1, Relaxed);
         }
-        let was = live.overloaded.load(Relaxed);
-        live.overloaded.store(live.thresholds().after_unbind(before, was), Relaxed);
+        live.cross(|thresholds, was| thresholds.after_unbind(before, was));
         self.announce(id);
     }
 
@@ -194,6 +192,16 @@ impl LiveTable {
 }
 
 impl Live {
+    /// The overload flag after a conn more or less. Written only when it changes, which it does where the count crosses a
+    /// mark: a worker that is no crossing writes back nothing, and so undoes no other worker's.
+    fn cross(&self, after: impl FnOnce(Thresholds, bool) -> bool) {
+        let was = self.overloaded.load(Relaxed);
+        let is = after(self.thresholds(), was);
+        if is != was {
+            self.overloaded.store(is, Relaxed);
+        }
+    }
+
     fn thresholds(&self) -> Thresholds {
         Thresholds { upper: self.upper.load(Relaxed), lower: self.lower.load(Relaxed) }
     }
@@ -280,4 +288,27 @@ impl std::ops::SubAssign for TrafficCounts {
 #[inline]
 fn add(counter: &AtomicU64, count: u64) {
     counter.store(counter.load(Relaxed) + count, Relaxed);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_workers_that_drain_a_server_leave_it_free() {
+        let live = LiveTable::new(1, 1);
+        let id = ServerId(0);
+        for round in 0..2_000 {
+            live.clear(id);
+            live.attach(id, ServiceId(0), Thresholds { upper: 16, lower: 8 });
+            (0..16).for_each(|_| live.bind(id, true));
+            assert!(live.load(id).overloaded, "at its upper mark");
+            std::thread::scope(|scope| {
+                for _ in 0..2 {
+                    scope.spawn(|| (0..8).for_each(|_| live.unbind(id, true)));
+                }
+            });
+            assert_eq!(live.load(id), Load { active: 0, total: 0, overloaded: false }, "round {round}");
+        }
+    }
 }

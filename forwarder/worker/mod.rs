@@ -12,7 +12,7 @@ pub mod rings;
 
 use crate::director::WorkerParts;
 use crate::pipeline::{Batch, Class, Fate, Now, Reason, Shard, Step, admit, track};
-use crate::port::{Burst, Frame, Port};
+use crate::port::{BURST, Burst, Frame, Port};
 use crate::snapshot::Snapshots;
 use crate::stats::Published;
 use egress::Egress;
@@ -129,9 +129,9 @@ impl<P: Port> Worker<P> {
         let before = self.shard.counts.handed_in;
         for other in 0..self.egress.peers.others() {
             let (mut batch, mut frames) = (Batch::default(), Burst::new());
-            while !frames.is_full()
-                && let Some(handed) = self.egress.peers.take(other)
-            {
+            // A burst, whatever it is made of: a peer that hands over without end must not keep this worker from its queues.
+            for _ in 0..BURST {
+                let Some(handed) = self.egress.peers.take(other) else { break };
                 self.shard.counts.handed_in += 1;
                 match handed {
                     Handed::Flow { frame, parsed, key } => {
@@ -159,6 +159,12 @@ impl<P: Port> Worker<P> {
         let counts = &mut self.shard.counts;
         counts.held = 0;
         self.held.clear(|_, reason| counts.count(Fate::Dropped(reason)));
+        for other in 0..self.egress.peers.others() {
+            while self.egress.peers.take(other).is_some() {
+                counts.handed_in += 1;
+                counts.count(Fate::Dropped(Reason::Stopped));
+            }
+        }
         self.egress.flush(counts);
         self.published.publish(counts);
     }

@@ -4,8 +4,8 @@
 use crate::pipeline::Parsed;
 use conntrack::Key;
 
-/// Frames that one worker may have under way to another.
-const HANDED_MAX: usize = 1_024;
+/// Frames that one worker may have under way to all others together: so much of the mempool may lie in its rings.
+pub const HANDED_MAX: usize = 1_024;
 
 /// A frame on its way to another worker.
 pub enum Handed<F> {
@@ -44,7 +44,7 @@ impl<F> Peers<F> {
         let mut all: Vec<Peers<F>> = (0..workers).map(empty).collect();
         for from in 0..workers {
             for to in (0..workers).filter(|&to| to != from) {
-                let (producer, consumer) = rtrb::RingBuffer::new(HANDED_MAX);
+                let (producer, consumer) = rtrb::RingBuffer::new(HANDED_MAX / (workers - 1));
                 all[from].to[to] = Some(producer);
                 all[to].from.push(consumer);
             }

@@ -180,3 +180,24 @@ fn an_icmp_error_finds_its_conn_at_whichever_worker_it_arrives() {
         assert_eq!(Ipv4::of(&translated[0].frame[14..]).unwrap().source(), VIP.parse::<std::net::Ipv4Addr>().unwrap());
     }
 }
+
+#[test]
+fn an_address_that_was_a_vip_serves_as_local_address_at_once() {
+    let service_of = |local: &str| {
+        network("workers = [1, 2, 3, 4]\nconns_max = 1000").replace("10.0.0.240/32", local)
+            + &service("tcp", &endpoint(VIP, 80), "scheduler = \"rr\"")
+            + &server("10.0.0.11:8080", "fullnat")
+    };
+    let before = service_of("10.0.0.241/32") + &service("tcp", "10.0.0.240:80", "") + &server("10.0.0.12:8080", "nat");
+    let after = config::parse(&service_of("10.0.0.240/32"), "after.toml").unwrap();
+    let mut lab = Lab::new(&before);
+    lab.control.apply(after).unwrap();
+    lab.settle();
+    for port in 20_000..20_040 {
+        let client: SocketAddr = format!("203.0.113.7:{port}").parse().unwrap();
+        let vip: SocketAddr = format!("{VIP}:80").parse().unwrap();
+        let (local, server) = ends(&lab.send(WAN, &packet("tcp", client, vip, tcp::SYN, WAN))[0].frame);
+        let back = lab.send(LAN, &packet("tcp", server, local, tcp::SYN | tcp::ACK, LAN));
+        assert_eq!(back.iter().filter(|left| left.port == WAN).count(), 1, "the reply to {client}");
+    }
+}
