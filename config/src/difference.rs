@@ -130,6 +130,6 @@ impl ServiceDifference {
 }
 
 fn without_servers(service: &Service) -> Service {
-    let Service { matching, scheduler, flags, mh_table, persistent, one_packet, servers: _ } = *service;
-    Service { matching, scheduler, flags, mh_table, persistent, one_packet, servers: Vec::new() }
+    let Service { matching, scheduler, flags, mh_table, persistent, one_packet, steer, servers: _ } = *service;
+    Service { matching, scheduler, flags, mh_table, persistent, one_packet, steer, servers: Vec::new() }
 }

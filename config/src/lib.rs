@@ -42,6 +42,7 @@
 //! | | `persistent` | none | `"1s"` to `"24d"` |
 //! | | `netmask` | one host | `"255.255.255.0"`, or a prefix length |
 //! | | `one_packet` | `false` | with UDP or a mark |
+//! | | `steer` | `"source"` | `"source"`, `"tuple"`: what tells the worker that owns a flow; `"tuple"` without nat servers |
 //! | `[[service.real_server]]` | `address` | needed | RIP with port |
 //! | | `method` | needed | `"nat"`, `"dr"`, `"tun"`, `"fullnat"` |
 //! | | `tunnel` | `"ipip"` | `"ipip"` |
@@ -64,6 +65,7 @@ mod route;
 mod scheduler;
 mod server;
 mod service;
+mod steer;
 mod timeouts;
 
 use std::fs::File;
@@ -84,6 +86,7 @@ pub use route::{Neighbor, Route};
 pub use scheduler::{Flags, Scheduler, UnknownScheduler};
 pub use server::{Method, RealServer, Tunnel};
 pub use service::{Matching, Persistence, Protocol, Service};
+pub use steer::Steer;
 pub use timeouts::Timeouts;
 
 use network::Network;

@@ -10,6 +10,7 @@ use crate::network::Network;
 use crate::read::{NOT_YET, Table, Value};
 use crate::scheduler::{Flags, Scheduler, read_flags, read_mh_table, read_scheduler};
 use crate::server::{self, RealServer};
+use crate::steer::{self, Steer};
 use crate::timeouts::read_seconds;
 
 /// Bound of the number of services.
@@ -30,6 +31,8 @@ pub struct Service {
     pub persistent: Option<Persistence>,
     /// Each datagram is scheduled for itself; only with UDP or a mark.
     pub one_packet: bool,
+    /// What of a flow says which worker owns it.
+    pub steer: Steer,
     /// The real servers in the file's order; all endpoints are different.
     pub servers: Vec<RealServer>,
 }
@@ -141,9 +144,10 @@ pub(crate) const KEYS: &[&str] = &[
     "persistent",
     "netmask",
     "one_packet",
+    "steer",
     "real_server",
 ];
-const LATER: &[(&str, &str)] = &[("steer", NOT_YET), ("masquerade", NOT_YET)];
+const LATER: &[(&str, &str)] = &[("masquerade", NOT_YET)];
 
 pub(crate) fn read(root: &Table, mut surroundings: Surroundings) -> Vec<Service> {
     let tables = root.tables("service", SERVICES_MAX);
@@ -171,9 +175,10 @@ pub(crate) fn read(root: &Table, mut surroundings: Surroundings) -> Vec<Service>
             table.fault(format!("found more than {most} real servers; must fit servers_max of [director], {most}"));
             break;
         }
-        services.push(service);
+        services.push((table, service));
     }
-    services
+    steer::check(&services, surroundings.marks);
+    services.into_iter().map(|(_, service)| service).collect()
 }
 
 /// `tcp 192.0.2.10:80`, as far as the table says it.
@@ -206,7 +211,8 @@ fn read_service(table: &Table, surroundings: &Surroundings) -> Option<Service> {
     }
     let one_packet = table.get("one_packet").and_then(|v| read_one_packet(&v, &matching)).unwrap_or(false);
     let servers = server::read_all(table, Some(&matching), surroundings);
-    Some(Service { matching, scheduler, flags, mh_table, persistent, one_packet, servers })
+    let steer = steer::read(table, &servers);
+    Some(Service { matching, scheduler, flags, mh_table, persistent, one_packet, steer, servers })
 }
 
 fn read_matching(table: &Table, surroundings: &Surroundings) -> Option<Matching> {

@@ -226,6 +226,20 @@ fn what_cannot_change_while_a_director_runs() {
     }
 }
 
+/// It is a setting of the service and shown as such, and the line says why it is refused.
+#[test]
+fn another_way_to_steer_is_refused() {
+    let difference = replaced("fwmark = 7\n", "fwmark = 7\nsteer = \"tuple\"\n");
+    assert_eq!(
+        difference.refusals,
+        [
+            "service fwmark 7: steer: found tuple, the director runs with source; its conns would be lost: restart it, or remove \
+          the service, and add it again when its conns have ended"
+        ]
+    );
+    assert_eq!(difference.lines().collect::<Vec<_>>(), ["service fwmark 7: steer: source → tuple"]);
+}
+
 #[test]
 fn the_order_of_tables_means_nothing_but_for_marks() {
     // A file's tables, in an order of their own: those of one kind backwards, servers with their service.

@@ -5,8 +5,8 @@ use std::net::IpAddr;
 use std::path::Path;
 
 use config::{
-    Config, Device, Family, Flags, HugePages, Idle, Matching, Method, Persistence, Protocol, Scheduler, Timeouts,
-    Tunnel,
+    Config, Device, Family, Flags, HugePages, Idle, Matching, Method, Persistence, Protocol, Scheduler, Steer,
+    Timeouts, Tunnel,
 };
 
 const PORT: &str = "[[port]]\nname = \"lan\"\ndevice = \"3b:00.1\"\naddresses = [\"10.0.0.1/24\", \"fd00::1/64\"]\n";
@@ -59,6 +59,7 @@ fn a_service_with_everything() {
         persistent = "1h 30m"
         netmask = 64
         one_packet = true
+        steer = "source"
         [[service.real_server]]
         address = "10.0.0.11:53"
         method = "tun"
@@ -77,7 +78,7 @@ fn a_service_with_everything() {
     assert_eq!(service.matching.to_string(), "udp [2001:db8::10]:53");
     assert_eq!(service.scheduler, Scheduler::Mh);
     assert_eq!(service.flags, Flags { mh_port: true, mh_fallback: true, ..Flags::default() });
-    assert_eq!((service.mh_table, service.one_packet), (131_071, true));
+    assert_eq!((service.mh_table, service.one_packet, service.steer), (131_071, true, Steer::Source));
     assert_eq!(service.persistent, Some(Persistence { timeout_s: 5400, netmask: 64 }));
     let [tun, nat] = service.servers.as_slice() else { panic!("two servers") };
     assert_eq!((tun.method, tun.weight), (Method::Tun(Tunnel::Ipip), 2_147_483_647));
@@ -99,6 +100,7 @@ fn a_marked_service_and_its_rule() {
         fwmark = 7
         persistent = "6m"
         netmask = "255.255.255.0"
+        steer = "tuple"
         [[service.real_server]]
         address = "10.0.0.11"
         method = "dr"
@@ -110,6 +112,7 @@ fn a_marked_service_and_its_rule() {
     let service = &config.services[0];
     assert_eq!(service.matching, Matching::Mark { mark: 7, family: Family::V4 });
     assert_eq!(service.persistent, Some(Persistence { timeout_s: 360, netmask: 24 }));
+    assert_eq!(service.steer, Steer::Tuple);
     assert_eq!(service.servers[0].address, "10.0.0.11:0".parse().expect("an endpoint"));
 }
 

@@ -25,11 +25,13 @@ impl Control {
         let mut refusals = std::mem::take(&mut difference.refusals);
         if refusals.is_empty() {
             refusals.extend(self.no_room(&difference));
+            refusals.extend(self.steered_otherwise(&new, &difference));
         }
         if !refusals.is_empty() {
             return Err(refusals);
         }
         self.config = new;
+        self.expect_servers(&difference);
         self.change_policy(&difference);
         self.change_services(&difference);
         self.change_servers(&difference);

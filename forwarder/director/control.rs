@@ -13,6 +13,7 @@ use crate::services::live::{SERVICES_MAX, TrafficCounts};
 use crate::services::{LiveTable, MarkRule, ServerId, ServiceKey, Services};
 use crate::snapshot::{Publisher, Snapshots};
 use crate::stats::{Counts, Published};
+use crate::steer::Hashes;
 use crate::worker::rings::{ControlRings, Order, Report, SmallFrame, WorkerRings, rings};
 use config::Config;
 use conntrack::{Seed, Table, Templates};
@@ -107,7 +108,7 @@ impl Control {
         });
         let mut neighbors = neighbors(&config, macs, now)?;
         let workers = config.director.workers.len();
-        let mut book = Book::new(shared.clone(), workers, Seed::from_u64(seed));
+        let mut book = Book::new(shared.clone(), Hashes::new(workers, seed));
         book.set_policy(settings::policy(&config));
         book.set_marks(config.marks.iter().map(settings::mark_rule).collect());
         let first_services = book.snapshot().unwrap_or_default();
@@ -161,6 +162,9 @@ impl Control {
 
     /// Makes a service.
     pub fn add_service(&mut self, key: ServiceKey, spec: ServiceSpec) -> Result<(), Refused> {
+        if self.book.steered_otherwise(key, spec.steer, &[]).is_some() {
+            return Err(Refused::SteeredOtherwise);
+        }
         self.book.add_service(key, spec)?;
         self.addresses_changed();
         Ok(())
@@ -181,6 +185,7 @@ impl Control {
 
     /// Adds a real server to a service.
     pub fn add_server(&mut self, key: ServiceKey, address: SocketAddr, spec: ServerSpec) -> Result<(), Refused> {
+        self.expect(&[(address, spec)]);
         let next_hop = self.neighbors.next_hop_of(address.ip());
         self.book.add_server(key, address, ServerSpec { next_hop, ..spec })?;
         self.servers_changed();
@@ -189,6 +194,7 @@ impl Control {
 
     /// Changes a real server; its conns stay.
     pub fn edit_server(&mut self, key: ServiceKey, address: SocketAddr, spec: ServerSpec) -> Result<(), Refused> {
+        self.expect(&[(address, spec)]);
         let next_hop = self.neighbors.next_hop_of(address.ip());
         self.book.edit_server(key, address, ServerSpec { next_hop, ..spec })
     }

@@ -8,6 +8,7 @@
 mod change;
 mod control;
 mod listing;
+mod owners;
 pub mod plan;
 mod reload;
 #[cfg(feature = "dpdk")]

@@ -45,7 +45,7 @@ pub fn text(config: &Config) -> String {
             line("", format!("default route via {gateway}"));
         }
     }
-    line("steering", steering(director.workers.len()));
+    line("steering", steering(config));
     let servers: usize = config.services.iter().map(|service| service.servers.len()).sum();
     line("services", format!("{} with {servers} real servers", config.services.len()));
     if !config.fullnat.local_addresses.is_empty() {
@@ -55,12 +55,17 @@ pub fn text(config: &Config) -> String {
     plan
 }
 
-fn steering(workers: usize) -> String {
-    match workers {
+/// What can be said without the devices; `uvs run` says the rest, port by port.
+fn steering(config: &Config) -> String {
+    let services = config.services.len();
+    let tuple = config.services.iter().filter(|service| service.steer == config::Steer::Tuple).count();
+    match config.director.workers.len() {
         1 => "one worker owns every flow: whatever queue a frame comes by, it is at its owner".into(),
-        _ => format!(
-            "{workers} workers; a flow's owner is a hash of its client's address and port, or the local port of FullNAT; \
-             frames that come by another worker's queue are handed over in software"
+        workers => format!(
+            "{workers} workers; a flow's owner is a hash of its client's address and port ({} of {services} services), of both \
+             ends' ({tuple}, steer = \"tuple\"), or the local port of FullNAT; a NIC that hashes both ends (RSS) brings the \
+             second kind to their owners, and what comes by another worker's queue is handed over in software",
+            services - tuple
         ),
     }
 }
@@ -76,7 +81,6 @@ pub fn refusals(config: &Config) -> Vec<String> {
         refusals.push(format!("director.workers: found {lcore}; this machine has the cores {cores:?}"));
     }
     refusals.extend(config.ports.iter().filter_map(missing_device));
-    refusals.extend(undirected_marks(config));
     refusals
 }
 
@@ -119,19 +123,6 @@ fn available_bytes() -> Option<usize> {
     Some(value("MemAvailable:")? * 1024)
 }
 
-/// With several workers a flow's owner hangs on its direction, and what a mark takes counts as inbound. A rule without a
-/// destination may take replies as well.
-fn undirected_marks(config: &Config) -> impl Iterator<Item = String> + '_ {
-    let several = config.director.workers.len() > 1;
-    let undirected = config.marks.iter().enumerate().filter(move |(_, mark)| several && mark.destination.is_none());
-    undirected.map(|(i, _)| {
-        format!(
-            "mark {}: destination: found none; with several workers a rule must name one, so that it takes no replies",
-            i + 1
-        )
-    })
-}
-
 fn missing_device(port: &config::Port) -> Option<String> {
     let Device::Pci(address) = &port.device else { return None };
     let bound = Path::new("/sys/bus/pci/devices").join(address);
@@ -161,20 +152,6 @@ mod tests {
         let fits: u32 = refusal.split("enough for ").nth(1).unwrap().split(' ').next().unwrap().parse().unwrap();
         assert_eq!(memory_refusal(&config(fits), 8 << 30), None, "what it says fits, fits");
         assert!(memory_refusal(&config(fits + fits / 50), 8 << 30).is_some(), "and not much more does");
-    }
-
-    #[test]
-    fn with_several_workers_a_mark_needs_a_destination() {
-        let refusals = |workers: &str, destination: &str| {
-            let text = format!(
-                "[director]\nworkers = {workers}\n[[port]]\nname = \"wan\"\ndevice = \"net_null0\"\n\
-                 addresses = [\"192.0.2.1/24\"]\n[[mark]]\nmark = 7\nprotocol = \"tcp\"\n{destination}\n"
-            );
-            undirected_marks(&config::parse(&text, "test.toml").unwrap()).count()
-        };
-        assert_eq!(refusals("[1]", ""), 0);
-        assert_eq!(refusals("[0, 1]", ""), 1);
-        assert_eq!(refusals("[0, 1]", "destination = \"198.51.100.0/24\""), 0);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 
 use crate::services::book::{ServerSpec, ServiceSpec};
 use crate::services::{MarkRule, Persistence, Policy, ServiceKey};
+use crate::steer::Steer;
 use config::{Config, Family, Matching};
 use conntrack::Method;
 use conntrack::states::Timeouts;
@@ -74,6 +75,15 @@ pub fn service_spec(config: &Config, service: &config::Service) -> ServiceSpec {
             .as_ref()
             .map(|persistent| Persistence { timeout_s: persistent.timeout_s, prefix_bits: persistent.netmask }),
         one_packet: service.one_packet,
+        steer: steer(service.steer),
+    }
+}
+
+/// What tells the owner of a service's flows.
+pub fn steer(steer: config::Steer) -> Steer {
+    match steer {
+        config::Steer::Source => Steer::Source,
+        config::Steer::Tuple => Steer::Tuple,
     }
 }
 

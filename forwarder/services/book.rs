@@ -4,6 +4,8 @@
 //! conns, and two minutes longer; added again within that time it finds its conns and counters.
 
 mod batch;
+mod refused;
+mod steers;
 
 use super::live::{LiveTable, ServerId, ServiceId};
 use super::trash::Trash;
@@ -11,9 +13,10 @@ use super::{MarkRule, Persistence, Policy, Pool, RealServer, Service, ServiceKey
 use crate::neigh::NextHopId;
 use crate::pipeline::Now;
 use crate::pipeline::shard::Shared;
-use crate::steer::Steering;
-use conntrack::{Method, Seed, Templates};
+use crate::steer::{Hashes, Steer};
+use conntrack::{Method, Templates};
 use hashbrown::{HashMap, HashSet};
+pub use refused::Refused;
 use sched::{Change, Kind, Picker, Server, Settings, Thresholds};
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -33,6 +36,8 @@ pub struct ServiceSpec {
     pub persistence: Option<Persistence>,
     /// Each datagram by itself.
     pub one_packet: bool,
+    /// What of a flow says which worker owns it. Fixed: conns would be lost.
+    pub steer: Steer,
 }
 
 /// Everything a real server is told.
@@ -46,26 +51,6 @@ pub struct ServerSpec {
     pub thresholds: Thresholds,
     /// The way to it.
     pub next_hop: Option<NextHopId>,
-}
-
-/// Why an edit was refused; nothing changed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Refused {
-    /// The service is there already.
-    #[error("service already exists")]
-    ServiceExists,
-    /// There is no such service.
-    #[error("no such service")]
-    NoService,
-    /// The real server is there already.
-    #[error("real server already exists")]
-    ServerExists,
-    /// There is no such real server.
-    #[error("no such real server")]
-    NoServer,
-    /// No room.
-    #[error("too many services or real servers")]
-    Full,
 }
 
 struct Entry {
@@ -88,10 +73,17 @@ pub struct Listed {
 /// Control's services.
 pub struct Book {
     shared: Arc<Shared>,
-    workers: usize,
-    seed: Seed,
+    hashes: Hashes,
     services: BTreeMap<ServiceKey, Entry>,
+    /// Removed services whose servers are remembered.
+    former: BTreeMap<ServiceKey, Steer>,
     marks: Vec<MarkRule>,
+    /// Mark rules that are not in force any more.
+    former_rules: Vec<MarkRule>,
+    /// Real servers that are, or once were, reached by NAT.
+    once_nat: HashSet<ServerId>,
+    /// NAT servers that are about to be added.
+    expected: Vec<SocketAddr>,
     policy: Arc<Policy>,
     trash: Trash,
     free_servers: Vec<ServerId>,
@@ -105,17 +97,20 @@ pub struct Book {
 }
 
 impl Book {
-    /// No services yet. `seed` is that of the workers' conn tables.
-    pub fn new(shared: Arc<Shared>, workers: usize, seed: Seed) -> Self {
+    /// No services yet. The hashes say how flows fall to workers.
+    pub fn new(shared: Arc<Shared>, hashes: Hashes) -> Self {
         let live = &shared.live;
         let free_servers = (0..live.servers_max() as u32).rev().map(ServerId).collect();
         let free_services = (0..live.services_max() as u32).rev().map(ServiceId).collect();
         Self {
             shared,
-            workers,
-            seed,
+            hashes,
             services: BTreeMap::new(),
+            former: BTreeMap::new(),
             marks: Vec::new(),
+            former_rules: Vec::new(),
+            once_nat: HashSet::new(),
+            expected: Vec::new(),
             policy: Arc::default(),
             trash: Trash::default(),
             free_servers,
@@ -129,6 +124,7 @@ impl Book {
 
     /// Replaces the mark rules.
     pub fn set_marks(&mut self, marks: Vec<MarkRule>) {
+        self.retire_rules(&marks);
         self.marks = marks;
         self.changed = true;
     }
@@ -139,13 +135,14 @@ impl Book {
         self.changed = true;
     }
 
-    /// A new service without servers.
+    /// A new service without servers. Whoever adds it has asked [`Book::steered_otherwise`].
     pub fn add_service(&mut self, key: ServiceKey, spec: ServiceSpec) -> Result<(), Refused> {
         if self.services.contains_key(&key) {
             return Err(Refused::ServiceExists);
         }
         let id = self.free_services.pop().ok_or(Refused::Full)?;
         self.owners.insert(id, key);
+        self.former.remove(&key);
         let picker = Picker::prepare(spec.scheduler, &spec.settings, Vec::new(), Vec::new());
         let pool = Arc::new(Mutex::new(Pool { picker, servers: Vec::new() }));
         self.services.insert(key, Entry { service: Arc::new(service(id, key, spec, pool)), servers: Vec::new() });
@@ -156,6 +153,9 @@ impl Book {
     /// Other settings for a live service; its servers and conns stay, its scheduler starts afresh.
     pub fn edit_service(&mut self, key: ServiceKey, spec: ServiceSpec) -> Result<(), Refused> {
         let entry = self.services.get_mut(&key).ok_or(Refused::NoService)?;
+        if entry.service.steer != spec.steer {
+            return Err(Refused::SteerIsFixed);
+        }
         let pool = entry.service.pool.clone();
         entry.service = Arc::new(service(entry.service.id, key, spec, pool));
         entry.republish(&self.shared.live, &self.trash, Change::Service);
@@ -170,6 +170,10 @@ impl Book {
             self.shared.live.detach(listed.server.id);
             self.trash.put(key, listed.described(), now_ms);
         }
+        if self.trash.has_any(key) {
+            self.former.insert(key, entry.service.steer);
+        }
+        self.forget_rules();
         // Empties the list of changed servers; the next owner of the place starts with an empty one.
         drop(entry.service.lock(&self.shared.live));
         self.owners.remove(&entry.service.id);
@@ -184,6 +188,7 @@ impl Book {
         if entry.position(address).is_some() {
             return Err(Refused::ServerExists);
         }
+        Self::check_method(entry.service.steer, &spec)?;
         let listed = self.place(key, address, spec)?;
         if let Some(entry) = self.services.get_mut(&key) {
             entry.servers.insert(0, listed);
@@ -205,6 +210,7 @@ impl Book {
         };
         let before = self.shared.live.service_of(id);
         self.shared.live.attach(id, service, spec.thresholds);
+        self.note_method(id, spec.method);
         self.hear_changes(before);
         Ok(listed(id, address, spec, 0))
     }
@@ -213,10 +219,12 @@ impl Book {
     pub fn edit_server(&mut self, key: ServiceKey, address: SocketAddr, spec: ServerSpec) -> Result<(), Refused> {
         let entry = self.services.get_mut(&key).ok_or(Refused::NoService)?;
         let i = entry.position(address).ok_or(Refused::NoServer)?;
+        Self::check_method(entry.service.steer, &spec)?;
         let before = entry.servers[i];
         self.shared.live.set_thresholds(before.server.id, spec.thresholds);
         entry.servers[i] = listed(before.server.id, address, spec, before.last_weight);
         entry.republish(&self.shared.live, &self.trash, Change::Servers);
+        self.note_method(before.server.id, spec.method);
         Ok(())
     }
 
@@ -245,8 +253,13 @@ impl Book {
         let expired = self.trash.expire(&self.shared.live, now.ms, |id| referred.contains(&id));
         for (key, id) in expired {
             self.free_servers.push(id);
+            self.once_nat.remove(&id);
             self.freed.push((key, id));
-            // The last server of a service that is gone takes its VIP with it: see `steering`.
+            // The last server of a service that is gone takes its VIP with it: see `steers`.
+            if !self.trash.has_any(key) {
+                self.former.remove(&key);
+                self.forget_rules();
+            }
             self.changed = true;
         }
     }
@@ -276,13 +289,6 @@ impl Book {
                 steering: self.steering(),
             })
         })
-    }
-
-    /// Packets to a VIP that lost its last service are inbound as long as its conns may live.
-    fn steering(&self) -> Steering {
-        let policy = &self.policy;
-        let locals = policy.local_v4.iter().chain(&policy.local_v6).copied();
-        Steering::new(self.workers, self.seed, self.trash.vips(), self.vips(), locals)
     }
 
     /// Every VIP.
@@ -355,8 +361,8 @@ impl Listed {
 }
 
 fn service(id: ServiceId, key: ServiceKey, spec: ServiceSpec, pool: Arc<Mutex<Pool>>) -> Service {
-    let ServiceSpec { scheduler, settings, persistence, one_packet } = spec;
-    Service { id, key, scheduler, settings, persistence, one_packet, pool }
+    let ServiceSpec { scheduler, settings, persistence, one_packet, steer } = spec;
+    Service { id, key, scheduler, settings, persistence, one_packet, steer, pool }
 }
 
 fn listed(id: ServerId, address: SocketAddr, spec: ServerSpec, last_weight: u32) -> Listed {

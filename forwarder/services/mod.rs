@@ -7,14 +7,16 @@ pub mod live;
 mod trash;
 
 use crate::neigh::NextHopId;
-use crate::steer::Steering;
+use crate::steer::{Steer, Steering};
+use crate::wire::protocol;
 use conntrack::states::Timeouts;
 use conntrack::{Key, Method};
 use hashbrown::{HashMap, HashSet};
 use ipnet::IpNet;
 pub use live::{LiveTable, ServerId, ServiceId};
 use sched::{Flow, Kind, Moment, Picker, Settings};
-use std::net::IpAddr;
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -45,6 +47,23 @@ impl ServiceKey {
         match self {
             ServiceKey::Endpoint { vip, .. } => Some(*vip),
             ServiceKey::Mark { .. } => None,
+        }
+    }
+}
+
+impl fmt::Display for ServiceKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            ServiceKey::Endpoint { protocol, vip, port } => {
+                let name = match protocol {
+                    protocol::TCP => "tcp",
+                    protocol::UDP => "udp",
+                    _ => "sctp",
+                };
+                write!(f, "{name} {}", SocketAddr::new(vip, port))
+            }
+            ServiceKey::Mark { mark, v6: false } => write!(f, "fwmark {mark}"),
+            ServiceKey::Mark { mark, v6: true } => write!(f, "fwmark {mark} IPv6"),
         }
     }
 }
@@ -89,6 +108,8 @@ pub struct Service {
     pub persistence: Option<Persistence>,
     /// Each datagram is scheduled by itself and leaves no conn.
     pub one_packet: bool,
+    /// What of a flow says which worker owns it.
+    pub steer: Steer,
     /// Shared with the versions of this service in other snapshots.
     pool: Arc<Mutex<Pool>>,
 }
@@ -212,11 +233,6 @@ impl Services {
         }
         let endpoint = |port| ServiceKey::Endpoint { protocol: key.protocol(), vip, port };
         self.by_key.get(&endpoint(key.dport())).or_else(|| self.by_key.get(&endpoint(0)))
-    }
-
-    /// Does a mark rule take the packet?
-    pub fn is_marked(&self, key: &Key) -> bool {
-        self.marks.iter().any(|rule| rule.takes(key))
     }
 
     /// Is the address a service's?

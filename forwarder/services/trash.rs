@@ -4,7 +4,7 @@
 use super::ServiceKey;
 use super::live::{LiveTable, ServerId};
 use hashbrown::HashMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
 /// How long a removed server without conns is remembered.
 pub const TRASH_MS: u64 = 120_000;
@@ -42,9 +42,14 @@ impl Trash {
         self.0.get(&key).into_iter().flatten().map(|(_, removed)| removed.server.clone())
     }
 
-    /// VIPs of services whose servers are remembered.
-    pub fn vips(&self) -> impl Iterator<Item = IpAddr> + '_ {
-        self.0.keys().filter_map(ServiceKey::vip)
+    /// Is any server of the service remembered?
+    pub fn has_any(&self, key: ServiceKey) -> bool {
+        self.0.get(&key).is_some_and(|of_service| !of_service.is_empty())
+    }
+
+    /// Every server that was removed from any service.
+    pub fn servers(&self) -> impl Iterator<Item = sched::Server> + '_ {
+        self.0.values().flatten().map(|(_, removed)| removed.server.clone())
     }
 
     /// Is there a server to forget, if no template refers to it?

@@ -109,9 +109,9 @@ impl<P: Port> Worker<P> {
     fn hand_out(&mut self, batch: &mut Batch, frames: &mut Burst<P::Frame>) {
         let whole = std::mem::take(batch);
         for ((frame, parsed), key) in std::mem::take(frames).into_iter().zip(whole.parsed).zip(whole.keys) {
-            let services = &self.shard.services;
+            let steering = &self.shard.services.steering;
             let owner = match parsed.class {
-                Class::Flow | Class::IcmpError => services.steering.owner(&key, services),
+                Class::Flow | Class::IcmpError => steering.owner(&key),
                 Class::Other | Class::Neighbor | Class::Refused(_) => self.egress.peers.own,
             };
             if owner == self.egress.peers.own {

@@ -114,6 +114,7 @@ impl<'a> Replay<'a> {
             prefix_bits: service.netmask_bits(any_client) as u8,
         });
         let spec = ServiceSpec {
+            steer: Default::default(),
             scheduler: service.sched.parse().unwrap(),
             settings: self.settings(&service.flags),
             persistence,

@@ -14,6 +14,8 @@ use uvs::wire::{Mac, arp, nd};
 use uvs::worker::peers::Peers;
 use uvs::worker::{Worker, WorkerPort};
 
+/// The randomness of every lab.
+pub const SEED: u64 = 1;
 /// Milliseconds between two turns while the lab waits for something.
 const STEP_MS: u64 = 10;
 /// Places of real servers are given from 0 on; no test has as many servers.
@@ -65,7 +67,7 @@ impl Lab {
         let config = config::parse(config, "lab.toml").unwrap_or_else(|errors| panic!("{errors}"));
         let macs: Vec<_> = (0..config.ports.len()).map(|port| port_mac(port).0).collect();
         let now_ms = 1_000;
-        let (control, parts) = Control::new(config, &macs, 1, Now::from_ms(now_ms)).unwrap();
+        let (control, parts) = Control::new(config, &macs, SEED, Now::from_ms(now_ms)).unwrap();
         let mut cables: Vec<Cable> = Vec::new();
         let mut workers = Vec::new();
         let peers = Peers::of(parts.len());

@@ -117,7 +117,13 @@ fn a_template_keeps_the_place() {
 
 fn service_spec(scheduler: &str) -> ServiceSpec {
     let persistence: Option<Persistence> = None;
-    ServiceSpec { scheduler: scheduler.parse().unwrap(), settings: Default::default(), persistence, one_packet: false }
+    ServiceSpec {
+        scheduler: scheduler.parse().unwrap(),
+        settings: Default::default(),
+        persistence,
+        one_packet: false,
+        steer: Default::default(),
+    }
 }
 
 /// A service that is removed and made again while conns end: its scheduler hears of every count, whoever had its places before.

@@ -1,10 +1,10 @@
 //! What cannot change while a director runs. Devices, memory and workers are taken at start; a route or a static neighbour
 //! is held by conns. Each line says where, what was found, what the director runs with.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use super::values::{self, Values, differing};
-use crate::{Config, Port};
+use crate::{Config, Port, Service};
 
 pub(super) fn between(old: &Config, new: &Config) -> Vec<String> {
     let mut refusals = Vec::new();
@@ -21,6 +21,7 @@ pub(super) fn between(old: &Config, new: &Config) -> Vec<String> {
             section(&format!("port {}: ", port.name), values::port(port), values::port(same));
         }
     }
+    refusals.extend(steered_otherwise(old, new));
     let names = |config: &Config| config.ports.iter().map(|port| port.name.clone()).collect::<Vec<_>>();
     let (old_names, new_names) = (names(old), names(new));
     if old_names != new_names {
@@ -30,6 +31,20 @@ pub(super) fn between(old: &Config, new: &Config) -> Vec<String> {
     refusals.extend(missing_or_new("neighbor", &neighbors(old), &neighbors(new)));
     refusals.extend(missing_or_new("route to", &routes(old), &routes(new)));
     refusals
+}
+
+/// Another `steer` would give flows with conns to workers that do not know them.
+fn steered_otherwise(old: &Config, new: &Config) -> Vec<String> {
+    let runs: HashMap<_, _> = old.services.iter().map(|service| (service.matching, service.steer)).collect();
+    let changed = |service: &&Service| runs.get(&service.matching).is_some_and(|steer| *steer != service.steer);
+    let refused = |service: &Service| {
+        let (matching, found, runs) = (service.matching, service.steer.name(), runs[&service.matching].name());
+        format!(
+            "service {matching}: steer: found {found}, the director runs with {runs}; its conns would be lost: restart it, or \
+             remove the service, and add it again when its conns have ended"
+        )
+    };
+    new.services.iter().filter(changed).map(refused).collect()
 }
 
 fn named<'a>(config: &'a Config, name: &str) -> Option<&'a Port> {

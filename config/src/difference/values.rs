@@ -108,7 +108,7 @@ pub(super) fn timeouts(timeouts: &Timeouts) -> Values {
 
 /// All but what it matches and its servers.
 pub(super) fn service(service: &Service) -> Values {
-    let Service { matching: _, scheduler, flags, mh_table, persistent, one_packet, servers: _ } = service;
+    let Service { matching: _, scheduler, flags, mh_table, persistent, one_packet, steer, servers: _ } = service;
     let flags = [
         ("sh-port", flags.sh_port),
         ("sh-fallback", flags.sh_fallback),
@@ -123,6 +123,7 @@ pub(super) fn service(service: &Service) -> Values {
         ("persistent", persistent.map_or("none".into(), |persistent| duration(persistent.timeout_s))),
         ("netmask", persistent.map_or("none".into(), |persistent| persistent.netmask.to_string())),
         ("one_packet", one_packet.to_string()),
+        ("steer", steer.name().into()),
     ]
 }
 

@@ -22,6 +22,7 @@ impl Book {
         now_ms: u64,
     ) -> Result<(), Refused> {
         let entry = self.services.get(&key).ok_or(Refused::NoService)?;
+        put.iter().try_for_each(|(_, spec)| Self::check_method(entry.service.steer, spec))?;
         let edits = remove.len() + put.len();
         let visits = edits * (entry.servers.len() + edits);
         if entry.service.scheduler == Kind::Wrr && visits <= VISITS_MAX {
@@ -79,6 +80,7 @@ impl Book {
         let before = entry.servers[place];
         self.shared.live.set_thresholds(before.server.id, spec.thresholds);
         entry.servers[place] = listed(before.server.id, before.address(), *spec, before.last_weight);
+        self.note_method(before.server.id, spec.method);
     }
 
     fn listed(&self, key: ServiceKey) -> &[Listed] {
