@@ -170,6 +170,7 @@ pub(crate) fn ports() -> Ports {
         rx_queues: 2,
         tx_queues: 2,
         rss: Some("4-tuple".into()),
+        steering: "one worker owns every flow".into(),
         rx_packets: 123_456_789,
         tx_packets: 12,
         rx_missed: 3,

@@ -145,8 +145,11 @@ pub struct Port {
     pub rx_queues: u16,
     /// Transmit queues.
     pub tx_queues: u16,
-    /// What the device spreads frames by: "source address", "4-tuple"; null: it does not, or has one queue.
+    /// What the device spreads frames by: "4-tuple" (the director's hash), "other"; null: it does not, or has one queue.
     pub rss: Option<Name>,
+    /// Which way frames come to the workers that own their flows, and why.
+    #[serde(default)]
+    pub steering: Name,
     /// Frames received.
     pub rx_packets: u64,
     /// Frames transmitted.

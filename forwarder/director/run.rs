@@ -2,9 +2,10 @@
 
 use super::show::Answering;
 use super::{Control, WorkerParts, plan};
-use crate::dpdk::{Device, DeviceAddress, DpdkPort, Eal, EalLog, EalPlan, HugePages, Link, Pool, lcore};
+use crate::dpdk::{Device, DeviceAddress, DpdkPort, Eal, EalLog, EalPlan, HugePages, Link, Pool, PortInfo, lcore};
 use crate::pipeline::Now;
 use crate::port::fault::{Fault, FaultPort, TEST_VARIABLE};
+use crate::steer::{self, Hashes};
 use crate::worker::held::HELD_MAX;
 use crate::worker::idle::IdleWait;
 use crate::worker::limit::ANSWERS_PER_S;
@@ -39,16 +40,19 @@ pub fn run(config: Config, file: &Path) -> Result<(), Failure> {
     signal_hook::flag::register(SIGHUP, hung_up.clone())?;
     let mut admin = Admin::bind(&config.director.run_dir)?;
     let mut eal = Eal::start(&eal_plan(&config)?)?;
-    let (devices, pool) = open_devices(&mut eal, &config)?;
+    let seed = RandomState::new().build_hasher().finish();
+    let hashes = Hashes::new(config.director.workers.len(), seed);
+    let (devices, pool) = open_devices(&mut eal, &config, &hashes)?;
     let start = Instant::now();
     let clock = Clock(start);
     let macs: Vec<_> = devices.iter().map(|device| device.info().mac).collect();
-    let seed = RandomState::new().build_hasher().finish();
     let (mut control, parts) = Control::new(config.clone(), &macs, seed, clock.now())?;
     control.set_file(std::path::absolute(file)?);
     say_plan(&config, &eal, &devices, &pool);
     let mut devices = devices;
-    let launched = start_workers(&eal, &config, &mut devices, parts, fault, clock, &stop)?;
+    let ports = start_devices(&mut control, &mut devices, parts.len(), fault)?;
+    say_steering(&config, &devices);
+    let launched = start_workers(&eal, &config, ports, parts, clock, &stop)?;
     log::info!("running; admin socket {}", admin.path().display());
 
     let ports = || show_ports(&config, &devices);
@@ -103,10 +107,12 @@ fn eal_plan(config: &Config) -> Result<EalPlan, Failure> {
     })
 }
 
-fn open_devices(eal: &mut Eal, config: &Config) -> Result<(Vec<Device>, Pool), Failure> {
+fn open_devices(eal: &mut Eal, config: &Config, hashes: &Hashes) -> Result<(Vec<Device>, Pool), Failure> {
     let workers = config.director.workers.len();
     let open = |port: &config::Port| -> Result<Device, Failure> {
-        Ok(Device::open(eal, &port.name, &port.device.to_string().parse()?)?)
+        let mut device = Device::open(eal, &port.name, &port.device.to_string().parse()?)?;
+        device.hash_with(hashes.toeplitz.key());
+        Ok(device)
     };
     let mut devices = config.ports.iter().map(open).collect::<Result<Vec<_>, _>>()?;
     let queues: Vec<_> = devices.iter().map(|device| device.queues(workers)).collect();
@@ -139,26 +145,51 @@ fn say_plan(config: &Config, eal: &Eal, devices: &[Device], pool: &Pool) {
     }
 }
 
-fn start_workers(
-    eal: &Eal,
-    config: &Config,
+/// Which way frames come to their owners, port by port.
+fn say_steering(config: &Config, devices: &[Device]) {
+    for info in devices.iter().map(Device::info) {
+        log::info!("steering  {}: {}", info.name, steering_of(config, &info));
+    }
+}
+
+fn steering_of(config: &Config, info: &PortInfo) -> String {
+    info.spread.in_words(config.director.workers.len(), info.queues.map_or(0, |queues| queues.rx))
+}
+
+/// The ports as each worker has them.
+type WorkerPorts = Vec<WorkerPort<FaultPort<DpdkPort>>>;
+
+fn start_devices(
+    control: &mut Control,
     devices: &mut [Device],
-    parts: Vec<WorkerParts>,
+    workers: usize,
     fault: Option<Fault>,
-    clock: Clock,
-    stop: &Arc<AtomicBool>,
-) -> Result<Vec<lcore::Launched>, Failure> {
-    let workers = parts.len();
-    let mut ports: Vec<Vec<WorkerPort<FaultPort<DpdkPort>>>> = (0..workers).map(|_| Vec::new()).collect();
+) -> Result<Vec<WorkerPorts>, Failure> {
+    let repeat = steer::owners_repeat(devices.iter().filter_map(Device::table_entries));
+    control.repeat_owners_after(repeat);
+    let mut ports: Vec<WorkerPorts> = (0..workers).map(|_| Vec::new()).collect();
     for device in devices {
         let mac = device.info().mac;
         let views = device.start(workers)?;
+        device.spread_by(|entries, queues| steer::queue_table(entries, repeat, workers, queues));
         let senders = views.iter().filter(|view| view.can_send()).count();
         for (worker, view) in views.into_iter().enumerate() {
             let sender = if view.can_send() { worker } else { worker % senders };
             ports[worker].push(WorkerPort { device: FaultPort::new(view, fault), mac, sender });
         }
     }
+    Ok(ports)
+}
+
+fn start_workers(
+    eal: &Eal,
+    config: &Config,
+    ports: Vec<WorkerPorts>,
+    parts: Vec<WorkerParts>,
+    clock: Clock,
+    stop: &Arc<AtomicBool>,
+) -> Result<Vec<lcore::Launched>, Failure> {
+    let workers = parts.len();
     let launch = |(((parts, ports), peers), lcore): (((WorkerParts, _), _), &u32)| {
         // Memory is taken now, not while packets wait.
         parts
@@ -190,7 +221,7 @@ fn work(mut worker: Worker<FaultPort<DpdkPort>>, idle: Idle, clock: Clock, stop:
 fn show_ports(config: &Config, devices: &[Device]) -> show::Ports {
     let port = |(device, said): (&Device, &config::Port)| {
         let (info, stats) = (device.info(), device.stats());
-        let queues = info.queues;
+        let (queues, steering) = (info.queues, steering_of(config, &info));
         show::Port {
             name: info.name.into(),
             device: info.device.into(),
@@ -204,7 +235,8 @@ fn show_ports(config: &Config, devices: &[Device]) -> show::Ports {
             },
             rx_queues: queues.map_or(0, |queues| queues.rx),
             tx_queues: queues.map_or(0, |queues| queues.tx),
-            rss: queues.filter(|queues| queues.rss && queues.rx > 1).map(|_| "4-tuple".into()),
+            rss: info.spread.word().map(Into::into),
+            steering: steering.into(),
             rx_packets: stats.rx_frames,
             tx_packets: stats.tx_frames,
             rx_missed: stats.rx_missed,

@@ -3,7 +3,8 @@
 use super::error::words;
 use super::info::{Link, PortInfo, PortStats, text};
 use super::queues::DESCRIPTORS;
-use super::{Bus, DeviceAddress, DpdkPort, Eal, Error, Pool, Queues, RxRefused, pci};
+use super::{Bus, DeviceAddress, DpdkPort, Eal, Error, Pool, Queues, RxRefused, Spread, pci, rss};
+use crate::steer::RSS_KEY_BYTES;
 use dpdk_sys::{rte_eth_conf, rte_eth_dev_info, rte_eth_link, rte_eth_stats, rte_ether_addr};
 use std::collections::BTreeSet;
 use std::ffi::CString;
@@ -31,6 +32,9 @@ pub struct Device {
     configured: Option<(Queues, Pool)>,
     started: bool,
     every_frame: bool,
+    /// The director's, if it can hash with that. DPDK points to it as long as the device is open.
+    rss_key: Vec<u8>,
+    spread: Spread,
     refused: Arc<RxRefused>,
     alive: Arc<()>,
 }
@@ -65,6 +69,8 @@ impl Device {
             configured: None,
             started: false,
             every_frame: false,
+            rss_key: Vec::new(),
+            spread: Spread::OneQueue,
             refused: Arc::default(),
             alive: eal.alive.clone(),
         })
@@ -78,18 +84,18 @@ impl Device {
         Queues::choose(&self.limits, &self.driver, workers as u16, (rx, tx))
     }
 
+    /// The key to hash with; before it is configured.
+    pub fn hash_with(&mut self, key: &[u8; RSS_KEY_BYTES]) {
+        assert!(self.configured.is_none(), "DPDK points to the key that it was configured with");
+        if rss::why_not(&self.limits).is_none() {
+            self.rss_key = rss::key_for(&self.limits, key);
+        }
+    }
+
     /// Sets up queues, which take their frames from `pool`, and the MTU. Not while it is started.
     pub fn configure(&mut self, queues: Queues, mtu: u16, pool: &Pool) -> Result<(), Error> {
         self.check_mtu(mtu, pool)?;
-        let mut conf = rte_eth_conf::default();
-        conf.rxmode.mtu = mtu.into();
-        if queues.rss {
-            conf.rxmode.mq_mode = dpdk_sys::RTE_ETH_MQ_RX_RSS;
-            conf.rx_adv_conf.rss_conf.rss_hf = dpdk_sys::SHIM_RSS_TUPLE & self.limits.flow_type_rss_offloads;
-        }
-        // SAFETY: the port exists, and the call copies the configuration.
-        let code = unsafe { dpdk_sys::rte_eth_dev_configure(self.port_id, queues.rx, queues.tx, &conf) };
-        self.check(code, format_args!("{} receive and {} transmit queues, mtu {mtu}", queues.rx, queues.tx))?;
+        let queues = self.configure_queues(queues, mtu)?;
         // SAFETY: the port exists.
         let socket = unsafe { dpdk_sys::rte_eth_dev_socket_id(self.port_id) } as u32;
         for queue in 0..queues.rx {
@@ -114,6 +120,55 @@ impl Device {
         }
         self.configured = Some((queues, pool.clone()));
         Ok(())
+    }
+
+    /// With RSS, or, if the device refuses that, with one receive queue. Gives the queues it has.
+    fn configure_queues(&mut self, mut queues: Queues, mtu: u16) -> Result<Queues, Error> {
+        let by_kernel = queues.rx > 1 && !queues.rss;
+        self.spread = if by_kernel { Spread::Kernel } else { Spread::OneQueue };
+        let mut conf = rte_eth_conf::default();
+        conf.rxmode.mtu = mtu.into();
+        if queues.rss {
+            let mut with_rss = conf;
+            with_rss.rxmode.mq_mode = dpdk_sys::RTE_ETH_MQ_RX_RSS;
+            let rss_conf = &mut with_rss.rx_adv_conf.rss_conf;
+            rss_conf.rss_hf = dpdk_sys::SHIM_RSS_TUPLE & self.limits.flow_type_rss_offloads;
+            if !self.rss_key.is_empty() {
+                (rss_conf.rss_key, rss_conf.rss_key_len) = (self.rss_key.as_mut_ptr(), self.rss_key.len() as u8);
+            }
+            // SAFETY: the port exists, and the call copies the configuration; the key stays until the device is closed.
+            let code = unsafe { dpdk_sys::rte_eth_dev_configure(self.port_id, queues.rx, queues.tx, &with_rss) };
+            if code == 0 {
+                let why = rss::why_not(&self.limits).unwrap_or_else(|| "its table was not written".into());
+                self.spread = Spread::Other(why);
+                return Ok(queues);
+            }
+            self.spread = Spread::Refused(words(code));
+            (queues.rx, queues.rss) = (1, false);
+        }
+        // SAFETY: the port exists, and the call copies the configuration.
+        let code = unsafe { dpdk_sys::rte_eth_dev_configure(self.port_id, queues.rx, queues.tx, &conf) };
+        self.check(code, format_args!("{} receive and {} transmit queues, mtu {mtu}", queues.rx, queues.tx))?;
+        Ok(queues)
+    }
+
+    /// Entries of the table that can agree with owners; none, if it cannot. After it is configured.
+    pub fn table_entries(&self) -> Option<usize> {
+        let (queues, _) = self.configured.as_ref()?;
+        (queues.rss && !self.rss_key.is_empty()).then_some(self.limits.reta_size.into())
+    }
+
+    /// Has the director's hash bring frames to queues: `table` gives each entry's, for so many entries and queues. After it is
+    /// started. A device that refuses is left as it is.
+    pub fn spread_by(&mut self, table: impl FnOnce(usize, usize) -> Vec<u16>) {
+        let (Some(entries), Some((queues, _))) = (self.table_entries(), &self.configured) else { return };
+        self.spread = match rss::write_table(self.port_id, &table(entries, queues.rx.into())) {
+            0 if rss::has_other_key(self.port_id, &self.rss_key) => {
+                Spread::Other("it does not hash with the director's key".into())
+            }
+            0 => Spread::Tuple { kinds: rss::kinds(self.limits.flow_type_rss_offloads), entries },
+            code => Spread::Other(format!("it refused a table of {entries} entries: {}", words(code))),
+        };
     }
 
     /// Starts it and makes each worker's view of it: worker i owns receive and transmit queue i, if there are so many.
@@ -188,6 +243,7 @@ impl Device {
             mtu_max: self.mtu_max(),
             link: self.link(),
             queues: self.configured.as_ref().map(|(queues, _)| *queues),
+            spread: self.spread.clone(),
             rx_queues_max: self.limits.max_rx_queues,
             tx_queues_max: self.limits.max_tx_queues,
             every_frame: self.every_frame,

@@ -1,6 +1,6 @@
 //! What control shows of a device: plain values, no pointers.
 
-use super::{Queues, RxRefused};
+use super::{Queues, RxRefused, Spread};
 use dpdk_sys::rte_eth_stats;
 use std::ffi::{CStr, c_char};
 use std::fmt;
@@ -26,6 +26,8 @@ pub struct PortInfo {
     pub link: Link,
     /// None before it is configured.
     pub queues: Option<Queues>,
+    /// What brings frames to the receive queues.
+    pub spread: Spread,
     /// What the device has.
     pub rx_queues_max: u16,
     /// What the device has.

@@ -24,6 +24,7 @@ mod mempool;
 mod pci;
 mod port;
 mod queues;
+mod rss;
 mod unfinished;
 
 pub use address::{Bus, DeviceAddress};
@@ -36,3 +37,4 @@ pub use mbuf::Mbuf;
 pub use mempool::Pool;
 pub use port::{DpdkPort, RxRefused};
 pub use queues::Queues;
+pub use rss::Spread;

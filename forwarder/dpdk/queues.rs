@@ -33,8 +33,10 @@ impl Queues {
     /// turns, and a flow's frames would overtake each other on their way to its owner.
     pub(super) fn choose(info: &rte_eth_dev_info, driver: &str, workers: u16, descriptors: (u16, u16)) -> Self {
         let rss = info.flow_type_rss_offloads & dpdk_sys::SHIM_RSS_TUPLE != 0;
-        let spread = rss || matches!(driver, "net_tap" | "net_af_packet");
-        let rx = if spread { info.max_rx_queues.min(workers) } else { 1 };
+        // A tap says that it has RSS, and means a kernel that it would have to be given a program for.
+        let by_kernel = matches!(driver, "net_tap" | "net_af_packet");
+        let rss = rss && !by_kernel;
+        let rx = if rss || by_kernel { info.max_rx_queues.min(workers) } else { 1 };
         let mut tx = info.max_tx_queues.min(workers);
         if driver == "net_tap" {
             // A tap's queue is one file descriptor for both directions.
@@ -60,12 +62,13 @@ mod tests {
             ("no RSS", "net_pcap", 0, (16, 16), 4, (1, 4)),
             ("a tap's queues are pairs", "net_tap", 0, (16, 1), 4, (4, 1)),
             ("the kernel spreads", "net_af_packet", 0, (2, 2), 4, (2, 2)),
+            ("and not by RSS", "net_tap", rss, (16, 16), 4, (4, 4)),
         ];
         for (what, driver, flow_type_rss_offloads, (max_rx_queues, max_tx_queues), workers, expect) in rows {
             let info = rte_eth_dev_info { max_rx_queues, max_tx_queues, flow_type_rss_offloads, ..Default::default() };
             let queues = Queues::choose(&info, driver, workers, (512, 256));
             assert_eq!((queues.rx, queues.tx), expect, "{what}");
-            assert_eq!(queues.rss, queues.rx > 1 && flow_type_rss_offloads != 0, "{what}");
+            assert_eq!(queues.rss, queues.rx > 1 && flow_type_rss_offloads != 0 && driver != "net_tap", "{what}");
             assert_eq!(queues.frames(), u32::from(queues.rx) * 512 + u32::from(queues.tx) * 256, "{what}");
         }
     }

@@ -8,8 +8,9 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
-use uvs::dpdk::{Device, DpdkPort, Eal, EalLog, EalPlan, HugePages, Link, Mbuf, Pool, lcore};
+use uvs::dpdk::{Device, DpdkPort, Eal, EalLog, EalPlan, HugePages, Link, Mbuf, Pool, Spread, lcore};
 use uvs::port::{BURST, Burst, Frame, Port};
+use uvs::steer::Hashes;
 
 const HELD_FRAMES_MAX: u32 = 1024;
 const MTU: u16 = 1500;
@@ -26,6 +27,7 @@ fn dpdk_without_a_nic() {
     devices_that_are_not_there(&eal, folder.path());
 
     a_closed_device_can_be_opened_again(&eal);
+    a_device_hashes_as_the_director_does(&mut eal);
 
     let files = capture::Files::write(folder.path());
     let open = |name: &str, device: &str| Device::open(&eal, name, &device.parse().unwrap()).unwrap();
@@ -118,6 +120,44 @@ fn a_frame_must_fit_its_buffer(device: &mut Device, pool: &Pool) {
     assert_eq!(error, "port null: mtu 9000: a frame of 9018 bytes, but a buffer holds 2048; at most 2030 fits");
     let error = device.configure(queues, 10, pool).unwrap_err().to_string();
     assert!(error.contains("mtu 10: device \"net_null0,size=60\" takes 46 to"), "{error}");
+}
+
+/// net_null has RSS, with a table of 128 entries.
+fn a_device_hashes_as_the_director_does(eal: &mut Eal) {
+    let hashes = Hashes::new(2, 7);
+    let queues = Device::open(eal, "rss", &"net_null8,size=60".parse().unwrap()).unwrap().queues(2);
+    assert!(queues.rss && (queues.rx, queues.tx) == (2, 2), "{queues:?}");
+    let pool = Pool::create(eal, &[queues], 2, HELD_FRAMES_MAX, MTU).unwrap();
+    let open = || Device::open(eal, "rss", &"net_null8,size=60".parse().unwrap()).unwrap();
+    let kinds = "IPv4 TCP UDP SCTP, IPv6 TCP UDP SCTP".to_string();
+    let rows: [(&str, bool, u16, Spread, &str); 3] = [
+        ("all is taken", true, 2, Spread::Tuple { kinds, entries: 128 }, "no hop to services with steer = \"tuple\""),
+        (
+            "a table that names a queue beyond",
+            true,
+            9,
+            Spread::Other("it refused a table of 128 entries: Invalid argument (os error 22)".into()),
+            "frames are handed over in software",
+        ),
+        ("without the director's key", false, 2, Spread::Other("its table was not written".into()), "handed over"),
+    ];
+    for (what, with_key, beyond, spread, says) in rows {
+        let mut device = open();
+        if with_key {
+            device.hash_with(hashes.toeplitz.key());
+        }
+        device.configure(queues, MTU, &pool).unwrap();
+        assert_eq!(device.table_entries(), with_key.then_some(128), "{what}");
+        let views = device.start(2).unwrap();
+        device.spread_by(|entries, queues| {
+            assert_eq!((entries, queues), (128, 2), "{what}");
+            (0..128).map(|entry| entry % beyond).collect()
+        });
+        assert_eq!(device.info().spread, spread, "{what}");
+        assert!(device.info().spread.in_words(2, 2).contains(says), "{what}");
+        assert_eq!(device.info().spread.in_words(1, 1), "one worker owns every flow");
+        drop(views);
+    }
 }
 
 #[derive(Clone, Debug)]

@@ -33,6 +33,9 @@ pub fn ports(ports: &Ports) -> String {
         ];
         counts.row(std::iter::once(port.name.to_string()).chain(counters.map(count)));
         lines += &format!("\n{}: device {}", port.name, port.device);
+        if !port.steering.is_empty() {
+            lines += &format!("\n  {}", port.steering);
+        }
         lines.extend(port.addresses.iter().map(|address| format!("\n  {address}")));
     }
     format!("{}\n{}{lines}\n", what.text(), counts.text())

@@ -110,9 +110,11 @@ fn ports_show_device_counters_and_addresses() {
             "lan        123M         12         3         0          0            0         0",
             "",
             "wan: device net_tap0,iface=uvs-wan",
+            "  one worker owns every flow",
             "  192.0.2.1/24",
             "  2001:db8::1/64",
             "lan: device net_tap0,iface=uvs-wan",
+            "  one worker owns every flow",
         ],
     );
 }
