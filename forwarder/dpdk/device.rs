@@ -162,7 +162,11 @@ impl Device {
     /// started. A device that refuses is left as it is.
     pub fn spread_by(&mut self, table: impl FnOnce(usize, usize) -> Vec<u16>) {
         let (Some(entries), Some((queues, _))) = (self.table_entries(), &self.configured) else { return };
-        self.spread = match rss::write_table(self.port_id, &table(entries, queues.rx.into())) {
+        let table = table(entries, queues.rx.into());
+        if rss::has_other_key(self.port_id, &self.rss_key) {
+            rss::write_key(self.port_id, &mut self.rss_key, self.limits.flow_type_rss_offloads);
+        }
+        self.spread = match rss::write_table(self.port_id, &table) {
             0 if rss::has_other_key(self.port_id, &self.rss_key) => {
                 Spread::Other("it does not hash with the director's key".into())
             }

@@ -116,6 +116,14 @@ pub(super) fn has_other_key(port_id: u16, key: &[u8]) -> bool {
     code == 0 && ptr::eq(conf.rss_key, found.as_ptr()) && found[..RSS_KEY_BYTES] != key[..RSS_KEY_BYTES]
 }
 
+/// Tells a started device its key: some do not heed what they are configured with. Whether it took it is seen by asking.
+pub(super) fn write_key(port_id: u16, key: &mut [u8], offloads: u64) {
+    let rss_hf = dpdk_sys::SHIM_RSS_TUPLE & offloads;
+    let mut conf = rte_eth_rss_conf { rss_key: key.as_mut_ptr(), rss_key_len: key.len() as u8, rss_hf };
+    // SAFETY: the port is started, and the key is as long as conf says.
+    unsafe { dpdk_sys::rte_eth_dev_rss_hash_update(port_id, &mut conf) };
+}
+
 /// Writes a device's table: the queue of each entry. Gives DPDK's code.
 pub(super) fn write_table(port_id: u16, queues: &[u16]) -> i32 {
     let group = |queues: &[u16]| {

@@ -25,8 +25,13 @@ pub struct Director {
 impl Director {
     /// Starts a director in `folder`, with `ports_and_services` in its file below the sections [`sections`] writes.
     pub fn start(folder: &Path, idle: &str, ports_and_services: &str) -> Result<Director, Failure> {
+        Director::start_with(folder, &(sections(&folder.join("run"), idle) + ports_and_services))
+    }
+
+    /// Starts a director of this whole file, whose run_dir is `folder/run`.
+    pub fn start_with(folder: &Path, text: &str) -> Result<Director, Failure> {
         let (file, run_dir) = (folder.join("uvs.toml"), folder.join("run"));
-        fs::write(&file, sections(&run_dir, idle) + ports_and_services).expect("a folder of our own");
+        fs::write(&file, text).expect("a folder of our own");
         let director = Director::spawn(&file, &run_dir)?;
         director.answering()
     }

@@ -82,6 +82,32 @@ fn a_run_dir_is_one_directors_at_a_time() {
     assert!(second.end(Signal::TERM).0.success());
 }
 
+/// net_null has RSS, net_ring has not.
+#[test]
+fn each_port_says_which_way_frames_come_to_their_owners() {
+    let cores: Vec<_> = core_affinity::get_core_ids().unwrap().iter().map(|core| core.id).collect();
+    let ring = "[[port]]\nname = \"lan\"\ndevice = \"net_ring0\"\naddresses = [\"10.0.0.1/24\"]\n";
+    let both =
+        ["table of 128: no hop to services with steer = \"tuple\"", "one queue, the first worker's: what others own"];
+    for (workers, expected) in [(2, both), (1, ["one worker owns every flow"; 2])] {
+        // A machine of one core cannot have two workers.
+        let Some(lcores) = cores.get(..workers) else { continue };
+        let folder = tempfile::tempdir().unwrap();
+        let text = sections(&folder.path().join("run"), "adaptive") + QUIET + ring;
+        let own = text.lines().find(|line| line.starts_with("workers = ")).unwrap();
+        let director =
+            Director::start_with(folder.path(), &text.replace(own, &format!("workers = {lcores:?}"))).unwrap();
+        let ports = director.ask(Client::ports).ports;
+        for (port, says) in ports.iter().zip(expected) {
+            assert!(port.steering.contains(says), "{}: {}", port.name, port.steering);
+            let line = format!("steering  {}: {}", port.name, port.steering);
+            assert!(director.output().contains(&line), "{line}\n{}", director.output());
+        }
+        assert_eq!(ports[0].rss.as_deref(), (workers == 2).then_some("4-tuple"));
+        assert!(director.end(Signal::TERM).0.success());
+    }
+}
+
 #[test]
 fn an_idle_worker_sleeps_unless_told_to_poll() {
     for (idle, sleeps) in [("adaptive", true), ("busy", false)] {
