@@ -21,6 +21,7 @@
 //! | | `addresses` | `[]` | own addresses with prefix lengths |
 //! | | `gateway`, `gateway6` | none | one port's per family |
 //! | | `mtu` | `1500` | 68 (IPv6: 1280) to 9216 |
+//! | | `queues` | one per worker | 1 to the number of workers; the others get their frames handed over |
 //! | `[[neighbor]]` | `address`, `mac` | needed | a host next door |
 //! | | `port` | by subnet | needed for link-local addresses if there are several ports |
 //! | `[[route]]` | `destination`, `via` | needed | prefix, router next door |
@@ -153,7 +154,7 @@ fn read_config(root: &Table) -> Config {
     let eal = director::read_eal(root);
     let mut network = Network::default();
     let faults_before = root.source().fault_count();
-    port::read(root, &mut network);
+    port::read(root, director.workers.len().max(1), &mut network);
     network.complete = root.source().fault_count() == faults_before;
     route::read_routes(root, &mut network);
     network.complete = root.source().fault_count() == faults_before;

@@ -6,6 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use ipnet::IpNet;
 
 use crate::address::{check_unicast, is_link_local, is_not_a_host_of};
+use crate::director::WORKERS_MAX;
 use crate::network::Network;
 use crate::read::{NOT_YET, Table, Value};
 
@@ -37,6 +38,8 @@ pub struct Port {
     pub gateway6: Option<Ipv6Addr>,
     /// Largest IP packet, in bytes.
     pub mtu: u16,
+    /// Receive and transmit queues that the device gets at most; none: as many as there are workers.
+    pub queues: Option<u16>,
 }
 
 impl Port {
@@ -71,10 +74,10 @@ impl fmt::Display for Device {
     }
 }
 
-pub(crate) const KEYS: &[&str] = &["name", "device", "addresses", "gateway", "gateway6", "mtu"];
+pub(crate) const KEYS: &[&str] = &["name", "device", "addresses", "gateway", "gateway6", "mtu", "queues"];
 const LATER: &[(&str, &str)] = &[("host", NOT_YET), ("vip_answer", NOT_YET), ("vlan", NOT_YET)];
 
-pub(crate) fn read(root: &Table, network: &mut Network) {
+pub(crate) fn read(root: &Table, workers: usize, network: &mut Network) {
     if !root.has("port") {
         root.fault("no [[port]] found; must have at least one");
     }
@@ -82,13 +85,13 @@ pub(crate) fn read(root: &Table, network: &mut Network) {
         let name = table.text_if_any("name").map(str::to_string);
         let table = table.named(name);
         table.check_keys(KEYS, LATER);
-        if let Some(port) = read_port(&table, network) {
+        if let Some(port) = read_port(&table, workers, network) {
             network.ports.push(port);
         }
     }
 }
 
-fn read_port(table: &Table, network: &Network) -> Option<Port> {
+fn read_port(table: &Table, workers: usize, network: &Network) -> Option<Port> {
     let name = table.need("name", "a name such as \"wan\"").and_then(|v| read_name(&v, network));
     let device = table.need("device", DEVICE_RIGHT).and_then(|v| read_device(&v, network));
     let addresses = read_addresses(table, network);
@@ -103,7 +106,8 @@ fn read_port(table: &Table, network: &Network) -> Option<Port> {
         check_gateway(&v, IpAddr::V6(address), &addresses, elsewhere).map(|()| address)
     });
     let mtu = table.get("mtu").map_or(Some(1500), |v| read_mtu(&v, &addresses));
-    Some(Port { name: name?, device: device?, addresses, gateway, gateway6, mtu: mtu? })
+    let queues = table.get("queues").map_or(Some(None), |v| read_queues(&v, workers).map(Some));
+    Some(Port { name: name?, device: device?, addresses, gateway, gateway6, mtu: mtu?, queues: queues? })
 }
 
 fn read_name(value: &Value, network: &Network) -> Option<String> {
@@ -246,4 +250,14 @@ fn read_mtu(value: &Value, addresses: &[IpNet]) -> Option<u16> {
         return None;
     }
     Some(mtu)
+}
+
+/// Each queue belongs to one worker, so more of them than workers would be nobody's.
+fn read_queues(value: &Value, workers: usize) -> Option<u16> {
+    let queues = value.number(1..=WORKERS_MAX as u16)?;
+    if usize::from(queues) > workers {
+        value.fault(format!("found {queues}; director.workers names {workers}, and each owns one queue at most"));
+        return None;
+    }
+    Some(queues)
 }

@@ -39,6 +39,7 @@ fn defaults() {
     assert_eq!((config.eal.huge_pages, config.eal.memory_mb), (HugePages::Auto, 1024));
     assert_eq!(config.ports[0].device, Device::Pci("0000:3b:00.1".to_string()));
     assert_eq!((config.ports[0].mtu, config.ports[0].gateway, config.ports[0].gateway6), (1500, None, None));
+    assert_eq!(config.ports[0].queues, None);
     assert_eq!(config.timeouts, Timeouts::default());
     let ipvs = &config.ipvs;
     assert_eq!((ipvs.conn_reuse_mode, ipvs.pmtu_disc, ipvs.lblc_expiration), (true, true, 86_400));
@@ -149,6 +150,13 @@ fn routes_and_neighbours_find_their_ports() {
     assert_eq!(config.neighbors.iter().map(|neighbor| neighbor.port).collect::<Vec<_>>(), [1, 0]);
     assert_eq!(config.neighbors[0].mac.to_string(), "02:00:00:00:00:fe");
     assert_eq!(config.routes[0].port, 1);
+}
+
+#[test]
+fn a_port_with_fewer_queues_than_workers() {
+    let port = "[director]\nworkers = [1, 2, 3]\n[[port]]\nname = \"wan\"\ndevice = \"net_tap0\"\nqueues = 2\n";
+    let config = parse(port);
+    assert_eq!((config.ports[0].queues, config.ports[1].queues), (Some(2), None));
 }
 
 #[test]

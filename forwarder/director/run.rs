@@ -115,7 +115,9 @@ fn open_devices(eal: &mut Eal, config: &Config, hashes: &Hashes) -> Result<(Vec<
         Ok(device)
     };
     let mut devices = config.ports.iter().map(open).collect::<Result<Vec<_>, _>>()?;
-    let queues: Vec<_> = devices.iter().map(|device| device.queues(workers)).collect();
+    let queues_max = |port: &config::Port| port.queues.map_or(workers, usize::from);
+    let queues: Vec<_> =
+        devices.iter().zip(&config.ports).map(|(device, port)| device.queues(queues_max(port))).collect();
     let mtu_max = config.ports.iter().map(|port| port.mtu).max().unwrap_or_default();
     let in_rings = if workers > 1 { HANDED_MAX } else { 0 };
     let waiting = workers * (HELD_MAX + in_rings);

@@ -44,13 +44,14 @@ pub(super) fn eal(eal: &Eal) -> Values {
 
 /// All but the name, by which ports are compared.
 pub(super) fn port(port: &Port) -> Values {
-    let Port { name: _, device, addresses, gateway, gateway6, mtu } = port;
+    let Port { name: _, device, addresses, gateway, gateway6, mtu, queues } = port;
     vec![
         ("device", device.to_string()),
         ("addresses", list(addresses)),
         ("gateway", or_none(*gateway)),
         ("gateway6", or_none(*gateway6)),
         ("mtu", mtu.to_string()),
+        ("queues", or_none(*queues)),
     ]
 }
 
