@@ -68,6 +68,7 @@ reasons! {
     HandoffFull = "handoff_full": "the ring to the worker that owns the flow, or that can transmit, was full",
     TxRefused = "tx_refused": "the device refused to transmit",
     AnswerLimited = "answer_limited": "an answer of the director's own was due but over its rate limit, or not to be had",
+    NoBuffer = "no_buffer": "a frame of the director's own was due, but every buffer was in use",
     ControlBusy = "control_busy": "an ARP or neighbour discovery frame found the ring to control full",
     Stopped = "stopped": "the director stopped while the frame waited",
 }

@@ -1,24 +1,55 @@
 //! A port in memory, and the cable to it: what the lab plugs its clients and servers into. It can be told to misbehave as
-//! devices do: refuse to transmit, run out of buffers, leave no headroom.
+//! devices do: refuse to transmit, leave no headroom; and its buffers come from a pool that can run dry.
 
 use super::{BURST, Burst, Frame, Port};
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 /// Room in front of a frame, as DPDK leaves it.
 const HEADROOM_BYTES: usize = 128;
 
+/// Buffers that are free, of the pool that several ports take theirs from. A frame gives its own back when it ends.
+#[derive(Clone)]
+pub struct MemoryPool(Arc<AtomicUsize>);
+
+impl Default for MemoryPool {
+    /// A pool that no test empties.
+    fn default() -> Self {
+        Self(Arc::new(AtomicUsize::new(usize::MAX / 2)))
+    }
+}
+
+impl MemoryPool {
+    /// Buffers that are free now.
+    pub fn free(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// From now on so many buffers are free: the others are somebody's who does not give them back.
+    pub fn set_free(&self, frames: usize) {
+        self.0.store(frames, Ordering::Relaxed);
+    }
+
+    /// A frame of these bytes. None: the pool is dry.
+    fn make(&self, bytes: &[u8], headroom: usize) -> Option<MemoryFrame> {
+        self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |free| free.checked_sub(1)).ok()?;
+        let mut buffer = vec![0; headroom];
+        buffer.extend_from_slice(bytes);
+        Some(MemoryFrame { buffer, start: headroom, pool: self.clone() })
+    }
+}
+
 /// A frame in memory.
 pub struct MemoryFrame {
     buffer: Vec<u8>,
     start: usize,
+    pool: MemoryPool,
 }
 
-impl MemoryFrame {
-    fn new(bytes: &[u8], headroom: usize) -> Self {
-        let mut buffer = vec![0; headroom];
-        buffer.extend_from_slice(bytes);
-        Self { buffer, start: headroom }
+impl Drop for MemoryFrame {
+    fn drop(&mut self) {
+        self.pool.0.fetch_add(1, Ordering::Relaxed);
     }
 }
 
@@ -55,8 +86,9 @@ struct Wire {
     headroom: usize,
     /// Frames it still takes before it refuses to transmit.
     tx_room: usize,
-    /// Frames it still makes before its pool is dry.
-    pool: usize,
+    /// Frames lost because the pool was dry.
+    no_buffer: u64,
+    pool: MemoryPool,
 }
 
 /// The lab's end of a [`MemoryPort`].
@@ -67,14 +99,15 @@ pub struct Cable(Arc<Mutex<Wire>>);
 pub struct MemoryPort(Cable);
 
 impl Cable {
-    /// A cable with its port.
-    pub fn new() -> (Cable, MemoryPort) {
+    /// A cable with its port, which takes its buffers from this pool.
+    pub fn new(pool: &MemoryPool) -> (Cable, MemoryPort) {
         let wire = Wire {
             towards_director: VecDeque::new(),
             from_director: VecDeque::new(),
             headroom: HEADROOM_BYTES,
             tx_room: usize::MAX,
-            pool: usize::MAX,
+            no_buffer: 0,
+            pool: pool.clone(),
         };
         let cable = Cable(Arc::new(Mutex::new(wire)));
         (cable.clone(), MemoryPort(cable))
@@ -100,9 +133,9 @@ impl Cable {
         self.wire().tx_room = frames;
     }
 
-    /// From now on the port's pool has that many buffers for frames made by the director.
-    pub fn set_pool(&self, frames: usize) {
-        self.wire().pool = frames;
+    /// Frames that came by this cable and were lost because the pool was dry.
+    pub fn no_buffer(&self) -> u64 {
+        self.wire().no_buffer
     }
 
     /// Room in front of the frames received from now on.
@@ -119,10 +152,14 @@ impl Port for MemoryPort {
     type Frame = MemoryFrame;
 
     fn rx_burst(&mut self, into: &mut Burst<MemoryFrame>) {
-        let mut wire = self.0.wire();
-        let headroom = wire.headroom;
+        let wire = &mut *self.0.wire();
         let count = (BURST - into.len()).min(wire.towards_director.len());
-        into.extend(wire.towards_director.drain(..count).map(|bytes| MemoryFrame::new(&bytes, headroom)));
+        for bytes in wire.towards_director.drain(..count) {
+            match wire.pool.make(&bytes, wire.headroom) {
+                Some(frame) => into.push(frame),
+                None => wire.no_buffer += 1,
+            }
+        }
     }
 
     fn tx_burst(&mut self, frames: &mut Burst<MemoryFrame>) {
@@ -133,8 +170,6 @@ impl Port for MemoryPort {
     }
 
     fn make(&mut self, bytes: &[u8]) -> Option<MemoryFrame> {
-        let mut wire = self.0.wire();
-        wire.pool = wire.pool.checked_sub(1)?;
-        Some(MemoryFrame::new(bytes, HEADROOM_BYTES))
+        self.0.wire().pool.make(bytes, HEADROOM_BYTES)
     }
 }

@@ -22,8 +22,8 @@ enum Said {
     Yes,
     /// There is nothing to say: RFCs forbid it.
     Nothing,
-    /// Over the rate limit, no buffer, or no way back.
-    Unsaid,
+    /// Over the rate limit, no way back, or no buffer: the reason.
+    Unsaid(Reason),
 }
 
 impl Said {
@@ -31,7 +31,7 @@ impl Said {
     fn fate(self) -> Fate {
         match self {
             Said::Yes | Said::Nothing => Fate::Consumed,
-            Said::Unsaid => Fate::Dropped(Reason::AnswerLimited),
+            Said::Unsaid(reason) => Fate::Dropped(reason),
         }
     }
 }
@@ -52,7 +52,8 @@ impl<P: Port> Worker<P> {
                 protocol::ICMP if !parsed.v6 => self.echo(port, &frame, parsed, now),
                 protocol::ICMPV6 if parsed.v6 => self.echo(port, &frame, parsed, now),
                 _ => {
-                    self.tell(port, l3, Cause::ProtocolUnreachable, now);
+                    let said = self.tell(port, l3, Cause::ProtocolUnreachable, now);
+                    self.note(said);
                     Fate::Dropped(Reason::OtherProtocol)
                 }
             }
@@ -79,7 +80,16 @@ impl<P: Port> Worker<P> {
             Some(Tell::TooBig(mtu)) => Cause::TooBig { mtu: u32::from(mtu) },
             None => return,
         };
-        self.tell(port, packet(&frame, parsed), cause, now);
+        let said = self.tell(port, packet(&frame, parsed), cause, now);
+        self.note(said);
+    }
+
+    /// Counts an answer that was due to a packet with a fate of its own and was not made, as one that was made and dropped.
+    fn note(&mut self, said: Said) {
+        if let Said::Unsaid(reason) = said {
+            self.shard.counts.created += 1;
+            self.shard.counts.count(Fate::Dropped(reason));
+        }
     }
 
     /// An ICMP error about `packet`, to its sender. From the address it was for, if that is ours (IPv4); else, and with IPv6
@@ -98,7 +108,7 @@ impl<P: Port> Worker<P> {
             Some(IpAddr::V6(source)) => {
                 self.say(port, packet, now, |room, id| icmp::error(room, packet, cause, &source.octets(), id))
             }
-            None => Said::Unsaid,
+            None => Said::Unsaid(Reason::AnswerLimited),
         }
     }
 
@@ -111,9 +121,11 @@ impl<P: Port> Worker<P> {
         build: impl FnOnce(&mut [u8], u16) -> Option<usize>,
     ) -> Said {
         let (sender, _) = addresses(packet);
-        let Some((egress, towards)) = self.way_back(port, sender) else { return Said::Unsaid };
+        let Some((egress, towards)) = self.way_back(port, sender) else {
+            return Said::Unsaid(Reason::AnswerLimited);
+        };
         if !self.answers.allows(now.ms) {
-            return Said::Unsaid;
+            return Said::Unsaid(Reason::AnswerLimited);
         }
         let mut room = [0; ROOM_BYTES];
         let (ethernet, l3) = room.split_at_mut(ETHERNET_BYTES);
@@ -135,9 +147,11 @@ impl<P: Port> Worker<P> {
             return Fate::Dropped(Reason::IcmpUnmatched);
         }
         let (sender, _) = addresses(packet(frame, parsed));
-        let Some((egress, towards)) = self.way_back(port, sender) else { return Said::Unsaid.fate() };
+        let Some((egress, towards)) = self.way_back(port, sender) else {
+            return Fate::Dropped(Reason::AnswerLimited);
+        };
         if !self.answers.allows(now.ms) {
-            return Said::Unsaid.fate();
+            return Fate::Dropped(Reason::AnswerLimited);
         }
         let id = self.shard.random.u16(..);
         let copy = &frame.bytes()[..usize::from(parsed.end)];
@@ -155,7 +169,7 @@ impl<P: Port> Worker<P> {
                 self.emit(frame, towards, now);
                 Said::Yes
             }
-            None => Said::Unsaid,
+            None => Said::Unsaid(Reason::NoBuffer),
         }
     }
 

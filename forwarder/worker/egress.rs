@@ -67,10 +67,14 @@ impl<P: Port> Egress<P> {
         Some(frame)
     }
 
-    /// Makes a frame and queues it.
+    /// Makes a frame and queues it. One that cannot be made counts as made and dropped.
     pub fn send_made(&mut self, port: usize, bytes: &[u8], counts: &mut Counts) {
-        if let Some(frame) = self.make(port, bytes, counts) {
-            self.send(port, frame, counts);
+        match self.make(port, bytes, counts) {
+            Some(frame) => self.send(port, frame, counts),
+            None => {
+                counts.created += 1;
+                counts.count(Fate::Dropped(Reason::NoBuffer));
+            }
         }
     }
 

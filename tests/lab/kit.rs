@@ -8,7 +8,8 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use uvs::director::Control;
 use uvs::pipeline::{Now, Reason};
-use uvs::port::memory::{Cable, MemoryPort};
+use uvs::port::memory::{Cable, MemoryFrame, MemoryPool, MemoryPort};
+use uvs::port::{Burst, Port};
 use uvs::services::ServerId;
 use uvs::wire::{Mac, arp, nd};
 use uvs::worker::peers::Peers;
@@ -37,9 +38,13 @@ pub struct Lab {
     /// The control side.
     pub control: Control,
     /// The workers.
-    pub workers: Vec<Worker<MemoryPort>>,
+    pub workers: Vec<Worker<Device>>,
     /// The wires, by port.
     pub cables: Vec<Cable>,
+    /// The buffers of all ports.
+    pub pool: MemoryPool,
+    /// Bytes of memory that control took since the start, less those that it gave back.
+    pub control_bytes: i64,
     /// The time.
     pub now_ms: u64,
     /// Hosts answer ARP and neighbour discovery.
@@ -69,18 +74,19 @@ impl Lab {
         let now_ms = 1_000;
         let (control, parts) = Control::new(config, &macs, SEED, Now::from_ms(now_ms)).unwrap();
         let mut cables: Vec<Cable> = Vec::new();
+        let pool = MemoryPool::default();
         let mut workers = Vec::new();
         let peers = Peers::of(parts.len());
         for (worker, (parts, peers)) in parts.into_iter().zip(peers).enumerate() {
             let mut ports = Vec::new();
             for mac in &macs {
-                let (cable, device) = Cable::new();
+                let (cable, port) = Cable::new(&pool);
                 cables.push(cable);
-                ports.push(WorkerPort { device, mac: *mac, sender: worker });
+                ports.push(WorkerPort { device: Device(port), mac: *mac, sender: worker });
             }
             workers.push(Worker::new(parts, ports, peers, answers_per_s));
         }
-        Lab { control, workers, cables, now_ms, hosts_answer: true, moved: HashMap::new() }
+        Lab { control, workers, cables, pool, control_bytes: 0, now_ms, hosts_answer: true, moved: HashMap::new() }
     }
 
     /// Puts a frame in and gives what left because of it.
@@ -99,8 +105,8 @@ impl Lab {
         let mut left = Vec::new();
         for _ in 0..TURNS_MAX {
             let now = self.now();
-            self.control.turn(now);
-            let busy = self.workers.iter_mut().fold(false, |busy, worker| worker.turn(now) | busy);
+            self.control_bytes += allocation_counter::measure(|| self.control.turn(now)).bytes_current;
+            let busy = self.workers.iter_mut().fold(false, |busy, worker| turn(worker, now) | busy);
             self.check_accounts();
             let frames = self.take();
             let quiet = !busy && frames.is_empty() && self.cables.iter().all(|cable| cable.waiting() == 0);
@@ -125,7 +131,7 @@ impl Lab {
     /// Every conn of every worker.
     pub fn conns(&self) -> Vec<Conn> {
         let now = self.now().tick;
-        let of = |worker: &Worker<MemoryPort>| -> Vec<Conn> {
+        let of = |worker: &Worker<Device>| -> Vec<Conn> {
             let table = &worker.shard().table;
             table.listing(0, table.conns_max(), now).map(|(_, conn)| *conn).collect()
         };
@@ -198,6 +204,35 @@ impl Lab {
             self.cables[left.port].put(&answer_of(&left.frame, mac));
         }
         true
+    }
+}
+
+/// A worker's turn. It takes no memory: all it has was taken before it started.
+fn turn(worker: &mut Worker<Device>, now: Now) -> bool {
+    let mut busy = false;
+    let allocated = allocation_counter::measure(|| busy = worker.turn(now)).count_total;
+    assert_eq!(allocated, 0, "a worker allocated in its turn");
+    busy
+}
+
+/// A port whose own memory, which real devices have before they start, is nobody's allocation.
+pub struct Device(MemoryPort);
+
+impl Port for Device {
+    type Frame = MemoryFrame;
+
+    fn rx_burst(&mut self, into: &mut Burst<MemoryFrame>) {
+        allocation_counter::opt_out(|| self.0.rx_burst(into));
+    }
+
+    fn tx_burst(&mut self, frames: &mut Burst<MemoryFrame>) {
+        allocation_counter::opt_out(|| self.0.tx_burst(frames));
+    }
+
+    fn make(&mut self, bytes: &[u8]) -> Option<MemoryFrame> {
+        let mut made = None;
+        allocation_counter::opt_out(|| made = self.0.make(bytes));
+        made
     }
 }
 

@@ -7,6 +7,8 @@ mod bursts;
 mod differences;
 mod errors;
 mod exhaustion;
+mod flood;
+mod floods;
 mod generator;
 mod hostile;
 mod kit;

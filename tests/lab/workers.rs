@@ -137,7 +137,7 @@ fn packet(protocol: &str, from: SocketAddr, to: SocketAddr, flags: u8, side: usi
 }
 
 /// The ends of a TCP or UDP packet.
-fn ends(frame: &[u8]) -> (SocketAddr, SocketAddr) {
+pub fn ends(frame: &[u8]) -> (SocketAddr, SocketAddr) {
     let l3 = &frame[14..];
     let (source, destination, l4): (IpAddr, IpAddr, _) = match Ipv4::of(l3).filter(|ip| ip.version() == 4) {
         Some(ip) => (ip.source().into(), ip.destination().into(), 20),
