@@ -4,12 +4,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use control::show::{Port, Service, Worker};
+use control::show::{DropReason, Port, Service, Worker};
 use control::{Client, ClientError};
 
 use super::Failure;
 use super::network::Network;
-use super::plan::{self, config_file};
+use super::plan::{self, Cores, config_file};
 use super::process::Process;
 use super::wait::{interrupted, wait_until};
 use crate::port::fault::TEST_VARIABLE;
@@ -20,6 +20,26 @@ const READY_WITHIN: Duration = Duration::from_secs(30);
 const STOP_WITHIN: Duration = Duration::from_secs(10);
 /// A director that hangs up is ending; how, we know when it has.
 const DYING_WITHIN: Duration = Duration::from_millis(500);
+
+/// What of a director differs between tests.
+#[derive(Clone, Copy, Debug)]
+pub struct Forwarding {
+    /// Workers.
+    pub workers: usize,
+    /// Queues of each port, as many as workers at most.
+    pub queues: usize,
+    /// Conns of each worker.
+    pub conns_max: u32,
+    /// More sections of the file.
+    pub rest: &'static str,
+}
+
+impl Forwarding {
+    /// So many workers, each with a queue of each port, and room for more conns than a test makes.
+    pub fn by(workers: usize) -> Forwarding {
+        Forwarding { workers, queues: workers, conns_max: 262_144, rest: "" }
+    }
+}
 
 /// A running director.
 #[derive(Debug)]
@@ -38,13 +58,15 @@ impl Director {
         services: &[plan::Service],
         uvs: &Path,
         fault: Option<&str>,
-        workers: usize,
+        forwarding: Forwarding,
     ) -> Result<Director, Failure> {
         let directory = network.directory();
         let (config, log, run_dir) =
             (directory.join("uvs.toml"), directory.join("director.log"), directory.join("run"));
-        let [wan, lan] = network.devices();
-        let text = config_file(services, [&wan, &lan], &run_dir, &last_cores(workers), network.tag());
+        let Forwarding { workers, queues, conns_max, rest } = forwarding;
+        let [wan, lan] = network.devices(queues);
+        let cores = Cores { lcores: &last_cores(workers), queues, conns_max };
+        let text = config_file(services, [&wan, &lan], &run_dir, cores, network.tag()) + rest;
         fs::create_dir_all(&run_dir)
             .and_then(|()| fs::write(&config, text))
             .map_err(|error| Failure::new(format!("{}: {error}", config.display())))?;
@@ -65,6 +87,11 @@ impl Director {
         })?;
         network.attach()?;
         Ok(director)
+    }
+
+    /// Its process.
+    pub fn id(&self) -> u32 {
+        self.process.id()
     }
 
     /// Its configuration file.
@@ -95,6 +122,20 @@ impl Director {
     /// Its workers with their counters.
     pub fn workers(&mut self) -> Result<Vec<Worker>, Failure> {
         self.ask(Client::workers).map(|answer| answer.workers)
+    }
+
+    /// Why it dropped frames.
+    pub fn drops(&mut self) -> Result<Vec<DropReason>, Failure> {
+        self.ask(Client::drops).map(|answer| answer.drops)
+    }
+
+    /// Memory of it that is in RAM now, in kB.
+    pub fn memory_kb(&self) -> Result<u64, Failure> {
+        let status = format!("/proc/{}/status", self.process.id());
+        let text = fs::read_to_string(&status).map_err(|error| Failure::new(format!("{status}: {error}")))?;
+        let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kb = line.and_then(|line| line.split_whitespace().next()?.parse().ok());
+        kb.ok_or_else(|| Failure::new(format!("{status}: no VmRSS")))
     }
 
     /// Its ports.

@@ -17,6 +17,8 @@ use super::plan::{CLIENTS, FAMILIES, Family, MTU, Method, SERVERS, Service};
 pub const CLIENT_WAN: &str = "wan";
 /// The director's interfaces in its own namespace, wan and lan.
 const DIRECTOR_ENDS: [&str; 2] = ["uvs-wan", "uvs-lan"];
+/// The same with the numbers of their devices.
+const DIRECTOR_PORTS: [(usize, &str); 2] = [(0, DIRECTOR_ENDS[0]), (1, DIRECTOR_ENDS[1])];
 /// The bridge's end of the director's lan.
 const BRIDGE_LAN: &str = "director";
 /// Routing table for what DR and TUN servers send from a VIP.
@@ -89,15 +91,25 @@ impl Network {
         &self.tag
     }
 
-    /// What the director's file says under `device`, for wan and lan.
-    pub fn devices(&self) -> [String; 2] {
+    /// What the director's file says under `device`, for wan and lan. A tap has as many queues as it is asked for; packet
+    /// sockets are told, and the kernel spreads flows over them (a fanout by hash).
+    pub fn devices(&self, queues: usize) -> [String; 2] {
+        DIRECTOR_PORTS.map(|(port, end)| match self.attachment {
+            Attachment::Tap => format!("net_tap{port},iface={end}"),
+            Attachment::AfPacket => format!("net_af_packet{port},iface={end},qpairs={queues}"),
+        })
+    }
+
+    /// Takes the director's lan "down", so that the device refuses to transmit, and "up" again: a tap's kernel side, or the
+    /// interface under a packet socket.
+    pub fn set_way_to_servers(&self, state: &str) -> Result<(), Failure> {
         match self.attachment {
-            Attachment::Tap => [0, 1].map(|port| format!("net_tap{port},iface={}", DIRECTOR_ENDS[port])),
-            Attachment::AfPacket => [0, 1].map(|port| format!("net_af_packet{port},iface={}", DIRECTOR_ENDS[port])),
+            Attachment::Tap => self.lan.ip(&format!("link set {BRIDGE_LAN} {state}")),
+            Attachment::AfPacket => self.director.ip(&format!("link set {} {state}", DIRECTOR_ENDS[1])),
         }
     }
 
-    /// Connects the wires to the director, which runs and has configured its ports by now.
+    /// Connects the wires to a director, which runs and has configured its ports by now.
     pub fn attach(&self) -> Result<(), Failure> {
         if self.attachment == Attachment::Tap {
             self.move_tap(DIRECTOR_ENDS[0], &self.client, CLIENT_WAN, "02:00:00:00:c1:01")?;

@@ -174,23 +174,36 @@ pub fn protocol_word(protocol: Protocol) -> &'static str {
     if protocol == Protocol::Udp { "udp" } else { "tcp" }
 }
 
+/// Who forwards.
+#[derive(Clone, Copy, Debug)]
+pub struct Cores<'a> {
+    /// The workers' lcores.
+    pub lcores: &'a [usize],
+    /// Queues of each port.
+    pub queues: usize,
+    /// Conns of each worker.
+    pub conns_max: u32,
+}
+
 /// The director's configuration file. `devices` are those of the ports wan and lan.
 pub fn config_file(
     services: &[Service],
     devices: [&str; 2],
     run_dir: &Path,
-    lcores: &[usize],
+    cores: Cores,
     file_prefix: &str,
 ) -> String {
     let mut text = format!(
         "[director]\n\
-         workers = {lcores:?}\n\
-         conns_max = 262_144\n\
+         workers = {:?}\n\
+         conns_max = {}\n\
          run_dir = \"{}\"\n\n\
          [eal]\n\
          huge_pages = \"off\"\n\
          memory_mb = 256\n\
          args = [\"--file-prefix={file_prefix}\"]\n",
+        cores.lcores,
+        cores.conns_max,
         run_dir.display()
     );
     let [v4, v6] = FAMILIES;
@@ -206,7 +219,8 @@ pub fn config_file(
         let addresses = addresses.join(", ");
         let _ = write!(
             text,
-            "\n[[port]]\nname = \"{name}\"\ndevice = \"{device}\"\naddresses = [{addresses}]\nmtu = {MTU}\n"
+            "\n[[port]]\nname = \"{name}\"\ndevice = \"{device}\"\naddresses = [{addresses}]\nmtu = {MTU}\nqueues = {}\n",
+            cores.queues
         );
     }
     let _ =
@@ -252,7 +266,8 @@ mod tests {
     fn the_director_takes_the_file() {
         let services = crate::demo::services();
         let devices = ["net_tap0,iface=uvs-wan", "net_tap1,iface=uvs-lan"];
-        let text = config_file(&services, devices, Path::new("/tmp/uvs-1-0/run"), &[1], "uvs-1-0");
+        let cores = Cores { lcores: &[1], queues: 1, conns_max: 1_000 };
+        let text = config_file(&services, devices, Path::new("/tmp/uvs-1-0/run"), cores, "uvs-1-0");
         let config = config::parse(&text, "uvs.toml").unwrap_or_else(|errors| panic!("{errors}\n{text}"));
         assert_eq!(config.ports.len(), 2);
         assert_eq!(config.services.len(), services.len());

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use control::show;
 
-use super::director::Director;
+use super::director::{Director, Forwarding};
 use super::network::{Attachment, Network};
 use super::plan::{CLIENTS, Family, SERVERS, Service};
 use super::requests::{self, AfterFailure, Answer, Request, Round};
@@ -59,7 +59,8 @@ impl<'a> Demo<'a> {
         let network = Network::build(0, Attachment::Tap, services)?;
         let servers = servers::start_all(&network, services, uvs)?;
         println!("  starting the director ...");
-        let mut director = Director::start(&network, services, uvs, args.test_break.as_deref(), args.workers)?;
+        let mut director =
+            Director::start(&network, services, uvs, args.test_break.as_deref(), Forwarding::by(args.workers))?;
         let listing = director.services()?;
         let promise = |service| {
             let told = listing_of(&listing, service);

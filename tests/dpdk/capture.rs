@@ -33,6 +33,16 @@ impl Files {
     }
 }
 
+/// Frames of a device that is no more than a source.
+pub const FEW: u16 = 10;
+
+/// A device that receives so many frames.
+pub fn few_frames(folder: &Path) -> String {
+    let file = folder.join("few.pcap");
+    fs::write(&file, encode(&(0..FEW).map(frame).collect::<Vec<_>>())).unwrap();
+    format!("net_pcap1,rx_pcap={},tx_pcap={}", file.display(), folder.join("none.pcap").display())
+}
+
 /// What the worker does: everything that comes in goes out, until nothing comes in.
 pub fn forward_all(mut port: DpdkPort) {
     let mut burst = Burst::new();
@@ -49,7 +59,8 @@ pub fn forward_all(mut port: DpdkPort) {
     }
 }
 
-fn frame(number: u16) -> Vec<u8> {
+/// The frame of this number.
+pub fn frame(number: u16) -> Vec<u8> {
     number.to_be_bytes().repeat(30 + usize::from(number))
 }
 

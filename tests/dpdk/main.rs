@@ -36,23 +36,27 @@ fn dpdk_without_a_nic() {
     let mut pcap = open("pcap", &files.device());
     let twice = Device::open(&eal, "other", &"net_ring0".parse().unwrap()).unwrap_err().to_string();
     assert_eq!(twice, "port other: device \"net_ring0\" is another port's already");
-    let queues = [null.queues(1), ring.queues(1), pcap.queues(2)];
+    let mut few = open("few", &capture::few_frames(folder.path()));
+    let queues = [null.queues(1), ring.queues(1), pcap.queues(2), few.queues(1)];
     let pool = Pool::create(&mut eal, &queues, 2, HELD_FRAMES_MAX, MTU).unwrap();
 
     assert!(null.start(1).unwrap_err().to_string().contains("before it is configured"));
     a_frame_must_fit_its_buffer(&mut null, &pool);
-    for (device, queues) in [&mut null, &mut ring, &mut pcap].into_iter().zip(queues) {
+    for (device, queues) in [&mut null, &mut ring, &mut pcap, &mut few].into_iter().zip(queues) {
         device.configure(queues, MTU, &pool).unwrap();
     }
     let mut null_port = null.start(1).unwrap().remove(0);
     let mut ring_port = ring.start(1).unwrap().remove(0);
     let mut pcap_ports = pcap.start(2).unwrap();
+    let mut few_ports = few.start(1).unwrap();
     let free = pool.frames_free();
 
     a_frame_obeys_the_laws_of_a_vec(&mut null_port);
     assert_eq!(pool.frames_free(), free, "frames were made and dropped");
     a_dry_pool_says_no(&mut null_port, &pool);
     assert_eq!(pool.frames_free(), free, "all frames were made and dropped");
+    a_device_without_buffers_says_so(&mut null_port, &mut few_ports[0], &few);
+    assert_eq!(pool.frames_free(), free, "the buffers are back");
     null_gives_and_takes(&mut null_port, &null);
     assert_eq!(pool.frames_free(), free, "net_null gave and took");
     a_ring_gives_back_what_it_was_sent(&mut ring_port);
@@ -70,8 +74,8 @@ fn dpdk_without_a_nic() {
     assert_eq!(pool.frames_free(), free, "the capture went through");
 
     assert!(ring.stop().unwrap_err().to_string().contains("port ring: 1 workers still use its queues"));
-    drop((null_port, ring_port));
-    drop((null, ring, pcap));
+    drop((null_port, ring_port, few_ports));
+    drop((null, ring, pcap, few));
     files.check();
 
     let found = eal.idle().unwrap_err().to_string();
@@ -234,6 +238,19 @@ fn a_dry_pool_says_no(port: &mut DpdkPort, pool: &Pool) {
     let taken: Vec<Mbuf> = std::iter::from_fn(|| port.make(&[1; 60])).collect();
     assert_eq!(taken.len() as u32, before);
     assert_eq!(pool.frames_free(), 0);
+}
+
+/// What comes while somebody else has every buffer is lost and counted; what comes after is received.
+fn a_device_without_buffers_says_so(taker: &mut DpdkPort, port: &mut DpdkPort, device: &Device) {
+    let taken: Vec<Mbuf> = std::iter::from_fn(|| taker.make(&[1; 60])).collect();
+    let mut burst = Burst::new();
+    port.rx_burst(&mut burst);
+    assert_eq!((burst.len(), device.stats().rx_no_buffer), (0, 1));
+    drop(taken);
+    port.rx_burst(&mut burst);
+    let received: Vec<&[u8]> = burst.iter().map(Frame::bytes).collect();
+    assert_eq!(received, (1..capture::FEW).map(capture::frame).collect::<Vec<_>>(), "all but the first");
+    assert_eq!(device.stats().rx_no_buffer, 1);
 }
 
 fn null_gives_and_takes(port: &mut DpdkPort, null: &Device) {

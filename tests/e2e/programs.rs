@@ -20,6 +20,8 @@ const WRK_SECONDS: &str = "1";
 const TCP_BYTES: &str = "20M";
 /// iperf3's UDP: far below what the devices carry, so that a loss is ours.
 const UDP_RATE: &str = "20M";
+/// See [`iperf3`].
+const IPERF_RUNS_MAX: usize = 5;
 /// What it sends by UDP: hundreds of datagrams.
 const UDP_BYTES: &str = "1M";
 /// Inner packet of 1428 bytes: fits every tunnel.
@@ -84,7 +86,14 @@ fn curl(client: &Namespace, args: &[&str]) -> Result<(), Failure> {
     client.run("curl", &[&common, args].concat()).map(drop)
 }
 
-fn same_digest(what: &str, file: &Path, digest: &str) -> Result<(), Failure> {
+/// The page, whatever server it comes from.
+pub fn fetch(client: &Namespace, vip: SocketAddr) -> Result<String, Failure> {
+    let common = ["-q", "-sSfg", "--noproxy", "*", "--max-time", TRANSFER_SECONDS_MAX];
+    client.run("curl", &[&common[..], &[&format!("http://{vip}{PAGE}")]].concat())
+}
+
+/// A file must have this SHA-256.
+pub fn same_digest(what: &str, file: &Path, digest: &str) -> Result<(), Failure> {
     let found = sha256(file)?;
     if found == digest {
         return Ok(());
@@ -102,8 +111,20 @@ pub fn wrk(client: &Namespace, vip: SocketAddr) -> Result<f64, Failure> {
     rate.filter(|&rate| rate > 0.0 && !bad).ok_or_else(|| Failure::new(format!("wrk {url}:\n{output}")))
 }
 
-/// iperf3 in one direction, `reverse` from the server. Gives Mbit/s that arrived.
+/// iperf3 in one direction, `reverse` from the server. Gives Mbit/s that arrived. On a machine that does other things a server may
+/// still be at its last run, or come too late to its socket's buffer: the best of a few runs counts.
 pub fn iperf3(client: &Namespace, vip: SocketAddr, protocol: Protocol, reverse: bool) -> Result<f64, Failure> {
+    let mut result = iperf3_once(client, vip, protocol, reverse);
+    for _ in 1..IPERF_RUNS_MAX {
+        if result.is_ok() {
+            break;
+        }
+        result = iperf3_once(client, vip, protocol, reverse);
+    }
+    result
+}
+
+fn iperf3_once(client: &Namespace, vip: SocketAddr, protocol: Protocol, reverse: bool) -> Result<f64, Failure> {
     let (address, port) = (vip.ip().to_string(), vip.port().to_string());
     let mut args = vec!["-J", "-c", &address, "-p", &port, "--connect-timeout", "5000"];
     match protocol {
@@ -115,6 +136,9 @@ pub fn iperf3(client: &Namespace, vip: SocketAddr, protocol: Protocol, reverse: 
     let what = format!("iperf3 {}", args.join(" "));
     let report: Value =
         serde_json::from_str(&output).map_err(|error| Failure::new(format!("{what}: {error}: {output}")))?;
+    if let Some(error) = report["error"].as_str() {
+        return Err(Failure::new(format!("{what}: {error}")));
+    }
     let end = &report["end"];
     let number = |value: &Value| value.as_f64().ok_or_else(|| Failure::new(format!("{what}: {end}")));
     if protocol == Protocol::Udp {
