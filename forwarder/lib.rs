@@ -4,6 +4,7 @@
 
 #[cfg(feature = "dpdk")]
 pub mod bench;
+pub mod cores;
 #[cfg(feature = "dpdk")]
 pub mod demo;
 pub mod director;

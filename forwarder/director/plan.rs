@@ -1,6 +1,7 @@
 //! What is decided at start, for `uvs check` and the first lines of `uvs run`: memory, conns, workers, ports, steering. And
 //! what only the machine can refuse: more conns than it has memory for, a core or a PCI device that it has not.
 
+use crate::cores::Cores;
 use config::{Config, Device, HugePages};
 use conntrack::Table;
 use std::fmt::Write;
@@ -76,9 +77,9 @@ pub fn refusals(config: &Config) -> Vec<String> {
     if let Some(available) = available_bytes() {
         refusals.extend(memory_refusal(config, available));
     }
-    let cores: Vec<u32> = core_affinity::get_core_ids().into_iter().flatten().map(|core| core.id as u32).collect();
-    for lcore in config.director.workers.iter().filter(|lcore| !cores.contains(lcore)) {
-        refusals.push(format!("director.workers: found {lcore}; this machine has the cores {cores:?}"));
+    let cores = Cores::of_this_process();
+    for lcore in config.director.workers.iter().filter(|lcore| !cores.has(**lcore)) {
+        refusals.push(format!("director.workers: found {lcore}; this process may run on {cores}"));
     }
     refusals.extend(config.ports.iter().filter_map(missing_device));
     refusals
@@ -87,15 +88,17 @@ pub fn refusals(config: &Config) -> Vec<String> {
 fn memory_refusal(config: &Config, available: usize) -> Option<String> {
     let workers = config.director.workers.len();
     let conns_max = config.director.conns_max as usize;
-    let frames = config.eal.memory_mb as usize * MB;
+    // Huge pages were taken out of what is available when they were reserved.
+    let huge = config.eal.huge_pages == HugePages::Require;
+    let frames = if huge { 0 } else { config.eal.memory_mb as usize * MB };
     let needed = Table::memory_bytes(conns_max) * workers;
     (needed + frames > available).then(|| {
         let room = available.saturating_sub(frames) / workers;
         format!(
-            "director.conns_max: found {conns_max}, which takes {} MB beside the {} MB of eal.memory_mb; this machine has {} MB \
-             available, enough for {} conns per worker",
+            "director.conns_max: found {conns_max}, which takes {} MB{}; this machine has {} MB available, enough for {} conns \
+             per worker",
             needed / MB,
-            config.eal.memory_mb,
+            if huge { String::new() } else { format!(" beside the {} MB of eal.memory_mb", config.eal.memory_mb) },
             available / MB,
             conns_that_fit(room),
         )
@@ -152,6 +155,16 @@ mod tests {
         let fits: u32 = refusal.split("enough for ").nth(1).unwrap().split(' ').next().unwrap().parse().unwrap();
         assert_eq!(memory_refusal(&config(fits), 8 << 30), None, "what it says fits, fits");
         assert!(memory_refusal(&config(fits + fits / 50), 8 << 30).is_some(), "and not much more does");
+    }
+
+    #[test]
+    fn frames_in_reserved_huge_pages_take_nothing_of_the_rest() {
+        let mut config = config(1000);
+        config.eal.memory_mb = 1024;
+        for (huge_pages, fits) in [(HugePages::Auto, false), (HugePages::Require, true), (HugePages::Off, false)] {
+            config.eal.huge_pages = huge_pages;
+            assert_eq!(memory_refusal(&config, 512 * MB).is_none(), fits, "{huge_pages:?}");
+        }
     }
 
     #[test]

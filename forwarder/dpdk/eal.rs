@@ -4,8 +4,9 @@
 //! and why. PCI devices must be allowed here, for DPDK chooses its address mode by looking at them.
 
 use super::error::last_words;
-use super::huge::{HugePages, Memory, free_mb};
+use super::huge::{HugePages, Memory};
 use super::{Bus, DeviceAddress, Error};
+use crate::cores::Cores;
 use std::collections::BTreeSet;
 use std::ffi::{CStr, CString, c_char, c_int};
 use std::marker::PhantomData;
@@ -77,8 +78,8 @@ impl Eal {
             // Said first: this thread has left the workers' cores, and would find them missing.
             return Err(twice());
         }
-        let cores: BTreeSet<u32> = core_affinity::get_core_ids().into_iter().flatten().map(|c| c.id as u32).collect();
-        let memory = Memory::choose(plan.huge_pages, plan.memory_mb, free_mb())?;
+        let cores = Cores::of_this_process();
+        let memory = Memory::of_this_machine(plan.huge_pages, plan.memory_mb)?;
         let args = plan.arguments(&cores, memory)?;
         if STARTED.swap(true, Ordering::SeqCst) {
             return Err(twice());
@@ -144,7 +145,7 @@ impl Drop for RuntimeDir {
 
 impl EalPlan {
     /// The argument list, beginning with the program's name.
-    fn arguments(&self, cores: &BTreeSet<u32>, memory: Memory) -> Result<Vec<String>, Error> {
+    fn arguments(&self, cores: &Cores, memory: Memory) -> Result<Vec<String>, Error> {
         let (lcores, main) = self.lcores(cores)?;
         let mut args = vec!["uvs".to_owned(), "--lcores".to_owned(), lcores, format!("--main-lcore={main}")];
         args.extend(["-m".to_owned(), self.memory_mb.to_string()]);
@@ -174,9 +175,9 @@ impl EalPlan {
         Ok(args)
     }
 
-    /// `--lcores`: each worker on its core, and the main lcore, under a number of its own, on the other cores. Where there
-    /// are no others it shares them all, which a list of plain numbers cannot say.
-    fn lcores(&self, cores: &BTreeSet<u32>) -> Result<(String, u32), Error> {
+    /// `--lcores`: each worker on its core, and the main lcore, under a number of its own, on the other shared cores. Where
+    /// there are no others it shares them all, which a list of plain numbers cannot say.
+    fn lcores(&self, cores: &Cores) -> Result<(String, u32), Error> {
         let workers: BTreeSet<u32> = self.workers.iter().copied().collect();
         if workers.len() != self.workers.len() || workers.is_empty() {
             return Err(Error::new(
@@ -185,10 +186,10 @@ impl EalPlan {
             ));
         }
         for worker in &workers {
-            if !cores.contains(worker) {
+            if !cores.has(*worker) {
                 return Err(Error::new(
                     "director.workers",
-                    format!("core {worker} is not there; this process may run on {}", list(cores.iter())),
+                    format!("core {worker} is not there; this process may run on {cores}"),
                 ));
             }
             if *worker >= dpdk_sys::RTE_MAX_LCORE {
@@ -196,8 +197,8 @@ impl EalPlan {
                 return Err(Error::new("director.workers", format!("core {worker}: DPDK uses cores 0 to {last}")));
             }
         }
-        let others = list(cores.difference(&workers));
-        let control = if others.is_empty() { list(cores.iter()) } else { others };
+        let others = list(cores.shared.difference(&workers));
+        let control = if others.is_empty() { list(cores.shared.iter()) } else { others };
         let main = (0..dpdk_sys::RTE_MAX_LCORE).find(|number| !workers.contains(number));
         let main = main.ok_or_else(|| Error::new("director.workers", "no number is left for the main lcore"))?;
         let mut lcores = format!("{main}@({control})");

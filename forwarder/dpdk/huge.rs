@@ -3,6 +3,8 @@
 use super::Error;
 use std::{fmt, fs, path::Path};
 
+const KERNELS_FOLDER: &str = "/sys/kernel/mm/hugepages";
+
 /// What the operator asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HugePages {
@@ -23,12 +25,20 @@ pub struct Memory {
     pub asked_mb: u32,
     /// Huge pages free before the start, in all sizes.
     pub free_mb: u64,
+    /// Pages of 2 MB that are reserved, in use or not.
+    pub reserved: u64,
 }
 
 impl Memory {
-    pub(super) fn choose(asked: HugePages, asked_mb: u32, free_mb: u64) -> Result<Self, Error> {
+    /// Of what the kernel tells now.
+    pub(super) fn of_this_machine(asked: HugePages, asked_mb: u32) -> Result<Self, Error> {
+        let folder = Path::new(KERNELS_FOLDER);
+        Memory::choose(asked, asked_mb, free_mb_below(folder), reserved_below(folder))
+    }
+
+    fn choose(asked: HugePages, asked_mb: u32, free_mb: u64, reserved: u64) -> Result<Self, Error> {
         let enough = free_mb >= asked_mb.into();
-        let memory = Memory { huge: enough && asked != HugePages::Off, asked_mb, free_mb };
+        let memory = Memory { huge: enough && asked != HugePages::Off, asked_mb, free_mb, reserved };
         if asked == HugePages::Require && !enough {
             return Err(Error::new(
                 "eal.huge_pages = \"require\"",
@@ -38,15 +48,16 @@ impl Memory {
         Ok(memory)
     }
 
-    /// The command that makes enough 2 MB pages available.
+    /// The command that makes enough 2 MB pages available, beside those that others use.
     fn cure(&self) -> String {
-        format!("`sysctl vm.nr_hugepages={}` reserves them", self.asked_mb.div_ceil(2))
+        let missing_mb = u64::from(self.asked_mb).saturating_sub(self.free_mb);
+        format!("`sysctl vm.nr_hugepages={}` reserves them", self.reserved + missing_mb.div_ceil(2))
     }
 }
 
 impl fmt::Display for Memory {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        let Memory { huge, asked_mb, free_mb } = self;
+        let Memory { huge, asked_mb, free_mb, .. } = self;
         if *huge {
             return write!(f, "{asked_mb} MB in huge pages ({free_mb} MB were free)");
         }
@@ -58,11 +69,7 @@ impl fmt::Display for Memory {
     }
 }
 
-/// Free huge pages of every size, in MB, as the kernel tells below `/sys/kernel/mm/hugepages`. None where it tells nothing.
-pub(super) fn free_mb() -> u64 {
-    free_mb_below(Path::new("/sys/kernel/mm/hugepages"))
-}
-
+/// Free huge pages of every size, in MB. None where the kernel tells nothing.
 fn free_mb_below(folder: &Path) -> u64 {
     let Ok(sizes) = fs::read_dir(folder) else { return 0 };
     let free_kb = sizes.flatten().filter_map(|size| {
@@ -71,6 +78,11 @@ fn free_mb_below(folder: &Path) -> u64 {
         Some(page_kb * free)
     });
     free_kb.sum::<u64>() / 1024
+}
+
+fn reserved_below(folder: &Path) -> u64 {
+    let pages = fs::read_to_string(folder.join("hugepages-2048kB/nr_hugepages"));
+    pages.ok().and_then(|pages| pages.trim().parse().ok()).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -83,13 +95,13 @@ mod tests {
         let rows = [
             (Auto, 1024, 2048, true, "1024 MB in huge pages (2048 MB were free)"),
             (Auto, 1024, 512, false, "512 MB of huge pages are free; a large table costs about a third more"),
-            (Auto, 1024, 0, false, "vm.nr_hugepages=512"),
+            (Auto, 1024, 512, false, "vm.nr_hugepages=1256"),
             (Off, 1024, 2048, false, "off in the configuration"),
             (Off, 1024, 0, false, "0 MB of huge pages are free"),
             (Require, 1024, 1024, true, "1024 MB in huge pages"),
         ];
         for (asked, asked_mb, free_mb, huge, says) in rows {
-            let memory = Memory::choose(asked, asked_mb, free_mb).unwrap();
+            let memory = Memory::choose(asked, asked_mb, free_mb, 1000).unwrap();
             assert_eq!(memory.huge, huge, "{asked:?} {asked_mb} of {free_mb}");
             assert!(memory.to_string().contains(says), "{memory}");
         }
@@ -97,7 +109,7 @@ mod tests {
 
     #[test]
     fn required_pages_that_are_missing_are_an_error_with_its_cure() {
-        let error = Memory::choose(HugePages::Require, 1025, 0).unwrap_err().to_string();
+        let error = Memory::choose(HugePages::Require, 1025, 0, 0).unwrap_err().to_string();
         assert!(error.contains("0 MB of huge pages are free, memory_mb is 1025"), "{error}");
         assert!(error.contains("`sysctl vm.nr_hugepages=513`"), "{error}");
     }
@@ -111,5 +123,8 @@ mod tests {
         }
         assert_eq!(free_mb_below(folder.path()), 1024 + 6);
         assert_eq!(free_mb_below(&folder.path().join("absent")), 0);
+        assert_eq!(reserved_below(folder.path()), 0);
+        fs::write(folder.path().join("hugepages-2048kB/nr_hugepages"), "7\n").unwrap();
+        assert_eq!(reserved_below(folder.path()), 7);
     }
 }

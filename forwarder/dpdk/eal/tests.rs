@@ -13,18 +13,20 @@ fn plan(workers: &[u32], devices: &[&str]) -> EalPlan {
     }
 }
 
-fn cores(numbers: impl IntoIterator<Item = u32>) -> BTreeSet<u32> {
-    numbers.into_iter().collect()
+fn cores(numbers: impl IntoIterator<Item = u32>) -> Cores {
+    Cores { shared: numbers.into_iter().collect(), ..Cores::default() }
 }
 
 #[test]
 fn the_main_lcore_takes_the_cores_that_do_not_forward() {
-    let rows: [(&[u32], BTreeSet<u32>, &str, u32); 5] = [
+    let isolated = Cores { isolated: [1, 2, 3].into(), ..cores([0]) };
+    let rows: [(&[u32], Cores, &str, u32); 6] = [
         (&[1], cores(0..4), "0@(0,2,3),1@1", 0),
         (&[0], cores(0..2), "1@(1),0@0", 1),
         (&[0, 1], cores(0..2), "2@(0,1),0@0,1@1", 2),
         (&[0], cores(0..1), "1@(0),0@0", 1),
         (&[5, 4], cores(4..7), "0@(6),4@4,5@5", 0),
+        (&[1, 2], isolated, "0@(0),1@1,2@2", 0),
     ];
     for (workers, cores, expect, main) in rows {
         assert_eq!(plan(workers, &[]).lcores(&cores).unwrap(), (expect.to_owned(), main), "{workers:?}");
@@ -47,7 +49,7 @@ fn workers_that_cannot_be_are_refused() {
 
 #[test]
 fn memory_and_devices_become_arguments() {
-    let huge = Memory { huge: true, asked_mb: 512, free_mb: 1024 };
+    let huge = Memory { huge: true, asked_mb: 512, free_mb: 1024, reserved: 512 };
     let args = plan(&[1], &["0000:3b:00.0,x=1", "net_tap0"]).arguments(&cores(0..2), huge).unwrap().join(" ");
     assert_eq!(
         args,
