@@ -15,6 +15,8 @@ mod reload;
 pub mod run;
 pub mod settings;
 mod show;
+#[cfg(feature = "dpdk")]
+mod started;
 
 pub use control::{Control, StartError, WorkerParts};
 pub use show::Answering;

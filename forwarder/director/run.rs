@@ -1,6 +1,7 @@
 //! `uvs run`: DPDK, ports and lcores around the control side, from start to a clean stop.
 
 use super::show::Answering;
+use super::started::{self, State};
 use super::{Control, WorkerParts, plan};
 use crate::dpdk::{Device, DeviceAddress, DpdkPort, Eal, EalLog, EalPlan, HugePages, Link, Pool, PortInfo, lcore};
 use crate::pipeline::Now;
@@ -54,6 +55,7 @@ pub fn run(config: Config, file: &Path) -> Result<(), Failure> {
     say_steering(&config, &devices);
     let launched = start_workers(&eal, &config, ports, parts, clock, &stop)?;
     log::info!("running; admin socket {}", admin.path().display());
+    started::tell(State::Ready);
 
     let ports = || show_ports(&config, &devices);
     while !stop.load(Ordering::Relaxed) {
@@ -69,6 +71,7 @@ pub fn run(config: Config, file: &Path) -> Result<(), Failure> {
     }
 
     log::info!("stopping");
+    started::tell(State::Stopping);
     drop(admin);
     launched.into_iter().for_each(lcore::Launched::join);
     for device in &mut devices {
