@@ -29,17 +29,20 @@ impl Queues {
     }
 
     /// As many queues as workers, if the device has them. Several receive queues only where something spreads flows over
-    /// them, RSS or, behind a tap or a packet socket, the kernel: else all frames would come by the first, or, worse, by
-    /// turns, and a flow's frames would overtake each other on their way to its owner.
+    /// them, RSS or, behind a tap, a packet socket or virtio, the other side: else all frames would come by the first, or,
+    /// worse, by turns, and a flow's frames would overtake each other on their way to its owner. Virtio without RSS learns from
+    /// what is sent which queue a flow is to come by (virtio 1.1, 5.1.6.5.5): its owner's.
     pub(super) fn choose(info: &rte_eth_dev_info, driver: &str, workers: u16, descriptors: (u16, u16)) -> Self {
         let rss = info.flow_type_rss_offloads & dpdk_sys::SHIM_RSS_TUPLE != 0;
         // A tap says that it has RSS, and means a kernel that it would have to be given a program for.
         let by_kernel = matches!(driver, "net_tap" | "net_af_packet");
         let rss = rss && !by_kernel;
-        let rx = if rss || by_kernel { info.max_rx_queues.min(workers) } else { 1 };
+        let learns = driver == "net_virtio";
+        let rx = if rss || by_kernel || learns { info.max_rx_queues.min(workers) } else { 1 };
         let mut tx = info.max_tx_queues.min(workers);
-        if driver == "net_tap" {
-            // A tap's queue is one file descriptor for both directions.
+        if matches!(driver, "net_tap" | "net_virtio") {
+            // A tap's queue is one file descriptor for both directions; virtio switches queues on by pairs, and frames that came
+            // by one without a receiver would be lost.
             tx = tx.min(rx);
         }
         let (rx_descriptors, tx_descriptors) = descriptors;
@@ -63,6 +66,7 @@ mod tests {
             ("a tap's queues are pairs", "net_tap", 0, (16, 1), 4, (4, 1)),
             ("the kernel spreads", "net_af_packet", 0, (2, 2), 4, (2, 2)),
             ("and not by RSS", "net_tap", rss, (16, 16), 4, (4, 4)),
+            ("virtio learns", "net_virtio", 0, (2, 4), 4, (2, 2)),
         ];
         for (what, driver, flow_type_rss_offloads, (max_rx_queues, max_tx_queues), workers, expect) in rows {
             let info = rte_eth_dev_info { max_rx_queues, max_tx_queues, flow_type_rss_offloads, ..Default::default() };
