@@ -2,6 +2,7 @@
 #
 #   make demo [ARGS=--keep]   set up, build, watch real requests go through the director
 #   make test                 set up, then every check and every test; end to end only as root
+#   make appliance [KINDS=…]  the director on bound NICs, in virtual machines: as root, minutes
 #   make setup | build | bench | clean
 
 CARGO ?= cargo
@@ -10,7 +11,7 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo)
 export PATH := $(PATH):/usr/sbin:/sbin
 
-.PHONY: setup build demo test bench clean
+.PHONY: setup build demo test bench appliance clean
 .NOTPARALLEL:
 
 setup:
@@ -45,6 +46,11 @@ bench: build
 	benches/lbgen/build.sh
 	$(TARGET)/release/uvs bench $(ARGS)
 	$(CARGO) bench --package uvs --bench sched --bench table --bench rewrite
+
+# Virtual machines with emulated NICs that are bound to DPDK (KINDS=e1000e: one kind). Not part of `make test`: minutes of emulation.
+appliance: build
+	@SETUP_LIST=$(CURDIR)/tests/appliance/packages.txt setup/setup.sh
+	@$(AS_ROOT) tests/appliance/run.sh $(TARGET)/release/uvs $(KINDS)
 
 clean:
 	$(CARGO) clean

@@ -1,9 +1,10 @@
 #!/bin/sh
 # Installs the Debian packages of packages.txt that are missing, without starting their services, and checks the Rust toolchain.
-# Quick when there is nothing to do. SETUP=skip leaves the packages to you.
+# Quick when there is nothing to do. SETUP=skip leaves the packages to you. SETUP_LIST names another list.
 set -eu
 
 here=$(dirname "$0")
+list=${SETUP_LIST:-$here/packages.txt}
 policy=/usr/sbin/policy-rc.d
 kept=/usr/sbin/policy-rc.d.before-uvs
 mark='Put here by the setup of UVS while it installs packages; it removes this again.'
@@ -28,7 +29,7 @@ check_rust() {
 }
 
 wanted_packages() {
-    sed 's/#.*//' "$here/packages.txt" | tr -s ' \n' '\n' | sed '/^$/d'
+    sed 's/#.*//' "$list" | tr -s ' \n' '\n' | sed '/^$/d'
 }
 
 missing_packages() {
