@@ -9,7 +9,7 @@
 use crate::services::ServerId;
 use crate::steer::{PORT_SLOTS, slots_of};
 use arrayvec::ArrayVec;
-use conntrack::{Key, Table, Tick};
+use conntrack::{Key, NewConn, Table, Tick};
 use std::net::{IpAddr, SocketAddr};
 
 /// Ports below are the system's (RFC 6335).
@@ -28,6 +28,15 @@ const FAILURES_MAX: usize = 16;
 const SLOTS: u32 = PORT_SLOTS as u32;
 /// Ports per slot.
 const PORTS_PER_SLOT: u32 = (65_536 - PORT_MIN as u32) / SLOTS;
+
+/// How the ports are gone through for one flow. Each flow goes its own way: one step for all would pile up runs of taken ports,
+/// and a search would end in one long before the ports are used up. No step is so long that a search comes to a port twice.
+#[derive(Debug, Clone, Copy)]
+pub struct Search {
+    first_address: usize,
+    first_port: u32,
+    step: u32,
+}
 
 /// No port was free at this local address towards this real server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,40 +64,47 @@ impl LocalPorts {
         Self { seed, cursor: 0, slots: slots_of(worker, workers).collect(), failures: ArrayVec::new() }
     }
 
-    /// A free endpoint towards `real_server`, at one of `addresses`. None: exhausted, and counted.
+    /// Where the search for a flow with this hash begins. None: there are no addresses.
+    pub fn begin(&mut self, hash: u64, addresses: &[IpAddr], server: ServerId) -> Option<Search> {
+        if addresses.is_empty() {
+            return None;
+        }
+        let hash = hash ^ self.seed.wrapping_mul(u64::from(server.0) + 1);
+        let first_port = (hash as u32).wrapping_add(self.cursor) % self.count();
+        self.cursor = self.cursor.wrapping_add(1);
+        Some(Search {
+            first_address: (hash >> 40) as usize % addresses.len(),
+            first_port,
+            step: 1 + u32::from((hash >> 24) as u16) % (self.count() / PROBES_PER_ADDRESS as u32),
+        })
+    }
+
+    /// The n-th endpoint that a search looks at in its round.
+    pub fn endpoint(&self, search: &Search, addresses: &[IpAddr], round: usize, n: usize) -> (IpAddr, u16) {
+        let address = addresses[(search.first_address + round) % addresses.len()];
+        (address, self.port((search.first_port + n as u32 * search.step) % self.count()))
+    }
+
+    /// A free endpoint for a conn, at one of `addresses`. None: exhausted, and counted.
     pub fn choose(
         &mut self,
         table: &Table,
         addresses: &[IpAddr],
-        flow: &Key,
-        server: ServerId,
-        real_server: SocketAddr,
+        search: &Search,
+        conn: &NewConn,
         now: Tick,
     ) -> Option<SocketAddr> {
-        if addresses.is_empty() {
-            return None;
-        }
-        let hash = table.hash(flow) ^ self.seed.wrapping_mul(u64::from(server.0) + 1);
-        let all = self.slots.len() as u32 * PORTS_PER_SLOT;
-        let first_address = (hash >> 40) as usize % addresses.len();
-        let first_port = (hash as u32).wrapping_add(self.cursor) % all;
-        // Each flow goes its own way through the ports: one step for all would pile up runs of taken ports, and a search would
-        // end in one long before the ports are used up. No step is so long that a search comes to a port twice.
-        let step = 1 + u32::from((hash >> 24) as u16) % (all / PROBES_PER_ADDRESS as u32);
-        self.cursor = self.cursor.wrapping_add(1);
         for round in 0..addresses.len().min(PROBES_MAX / PROBES_PER_ADDRESS) {
-            let address = addresses[(first_address + round) % addresses.len()];
             let mut probed = 0;
             while probed < PROBES_PER_ADDRESS {
                 let count = if probed == 0 { 1 } else { GROUP.min(PROBES_PER_ADDRESS - probed) };
-                let ports = (probed..probed + count).map(|n| self.port((first_port + n as u32 * step) % all));
-                let ports: ArrayVec<u16, GROUP> = ports.collect();
-                if let Some(port) = free_port(table, &ports, address, real_server, flow.protocol(), now) {
-                    return Some(SocketAddr::new(address, port));
+                let endpoints = (probed..probed + count).map(|n| self.endpoint(search, addresses, round, n));
+                if let Some(local) = free_endpoint(table, &endpoints.collect(), conn, now) {
+                    return Some(local);
                 }
                 probed += count;
             }
-            self.failed(address, server);
+            self.failed(addresses[(search.first_address + round) % addresses.len()], ServerId(conn.server));
         }
         None
     }
@@ -96,6 +112,11 @@ impl LocalPorts {
     /// A pair whose failures nobody has heard of, with those since the last time.
     pub fn take_failure(&mut self) -> Option<Failure> {
         self.failures.pop()
+    }
+
+    /// How many ports this worker has.
+    fn count(&self) -> u32 {
+        self.slots.len() as u32 * PORTS_PER_SLOT
     }
 
     /// The n-th of this worker's ports.
@@ -112,16 +133,20 @@ impl LocalPorts {
     }
 }
 
-fn free_port(
+fn free_endpoint(
     table: &Table,
-    ports: &[u16],
-    local: IpAddr,
-    real_server: SocketAddr,
-    protocol: u8,
+    endpoints: &ArrayVec<(IpAddr, u16), GROUP>,
+    conn: &NewConn,
     now: Tick,
-) -> Option<u16> {
-    let reply = |port: u16| Key::of((real_server.ip(), real_server.port()), (local, port), protocol);
-    let keys: ArrayVec<Key, GROUP> = ports.iter().filter_map(|&port| reply(port)).collect();
-    let free = table.probe_burst(&keys, now);
-    ports.get(free.trailing_zeros() as usize).copied()
+) -> Option<SocketAddr> {
+    let server = (conn.real_server.ip(), conn.real_server.port());
+    let reply = |&local: &(IpAddr, u16)| Key::of(server, local, conn.key.protocol());
+    let free = match endpoints.as_slice() {
+        [only] => reply(only).is_some_and(|key| table.find(&key, now).is_none()).then_some(only),
+        _ => {
+            let keys: ArrayVec<Key, GROUP> = endpoints.iter().filter_map(reply).collect();
+            endpoints.get(table.probe_burst(&keys, now).trailing_zeros() as usize)
+        }
+    };
+    free.map(|&(address, port)| SocketAddr::new(address, port))
 }

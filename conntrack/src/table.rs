@@ -178,9 +178,12 @@ impl Table {
     }
 
     /// Starts to load what an insert of a conn with `key` needs: admit asks for a whole burst's keys before it inserts.
+    /// Returns the key's hash.
     #[inline(always)]
-    pub fn prefetch_key(&self, key: &Key) {
-        self.index.prefetch_home(self.hash(key));
+    pub fn prefetch_key(&self, key: &Key) -> u64 {
+        let hash = self.hash(key);
+        self.index.prefetch_home(hash);
+        hash
     }
 
     /// Gives a conn another time-out, counted from `now`. A shorter one is relinked at once; a longer one costs a store.

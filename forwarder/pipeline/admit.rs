@@ -1,15 +1,18 @@
 //! The stage that makes conns: service → persistence template → scheduler → real server (→ local port) → conn.
 //!
+//! A new conn is decided on here, in the order of the frames, and put into the table at the end of the burst ([`planned`]).
+//!
 //! It also decides which conns a packet ends: a SYN on a conn that is over is a new flow, and a conn whose real server was
 //! removed may go. Ended conns leave the table when the burst is done, for other frames of it may hold their ids.
 
+use super::planned::Planned;
 use super::{Batch, Class, Now, Parsed, Reason, Shard, Step, Tell};
 use crate::neigh::NextHopId;
-use crate::services::{Persistence, RealServer, ServerId, Service, ServiceKey};
+use crate::services::{Persistence, RealServer, ServerId, Service, ServiceKey, Services};
 use crate::wire::protocol;
 use conntrack::states::tcp::{self, Event, State};
 use conntrack::states::{self, Seen};
-use conntrack::{ConnId, Direction, Hit, Key, Method, NewConn, TemplateId, TemplateKey, Tick};
+use conntrack::{ConnId, Direction, Hit, Key, NewConn, TemplateKey, Tick};
 use sched::{Flow, Moment};
 use std::net::SocketAddr;
 
@@ -18,15 +21,20 @@ const SYN: u8 = 0x02;
 /// Gives each frame without a conn one, or what to do instead.
 #[inline]
 pub fn admit(shard: &mut Shard, batch: &mut Batch, now: Now) {
+    let mut planned = Planned::default();
+    let mut services = None;
     for i in 0..batch.steps.len() {
         let step = batch.steps[i];
         if let Step::Forward(hit) = step {
             batch.steps[i] = shard.reconsider(&batch.parsed[i], hit);
         }
         if batch.steps[i] == Step::Admit {
-            batch.steps[i] = shard.admit(&batch.parsed[i], &batch.keys[i], now);
+            // Counted once a burst: the count is a line that all workers write.
+            let services = services.get_or_insert_with(|| shard.services.clone());
+            shard.admit(services, &mut planned, batch, i, now);
         }
     }
+    shard.make(&mut planned, &mut batch.steps, now);
 }
 
 impl Shard {
@@ -70,27 +78,35 @@ impl Shard {
         mode != 0 && over && conn.protocol() == protocol::TCP && conn.template().is_none()
     }
 
-    /// The first packet of a flow, as far as the table knew when the burst came in.
-    fn admit(&mut self, parsed: &Parsed, key: &Key, now: Now) -> Step {
-        // Its conn may have been made by a frame of this burst.
-        if let Some(hit) = self.table.find(key, now.tick).filter(|hit| !self.is_ending(hit.id)) {
-            return Step::Forward(hit);
+    /// Frame `i` is the first of a flow, as far as the table knew when the burst came in. What the table says after all the
+    /// frames before it counts; only where that makes a difference are the planned conns made at once.
+    fn admit(&mut self, services: &Services, planned: &mut Planned, batch: &mut Batch, i: usize, now: Now) {
+        let Batch { parsed, keys, steps } = batch;
+        let (parsed, key) = (&parsed[i], &keys[i]);
+        let hash = self.table.hash(key);
+        // The key of an ICMP error is that of the packet that it quotes: no service is asked for.
+        let of_flow = parsed.class == Class::Flow;
+        let service = services.find(key).filter(|_| of_flow && self.starts_conn(parsed));
+        if service.is_none() || planned.knows(hash) || self.table.len() + planned.len() == self.table.conns_max() {
+            self.make(planned, steps, now);
         }
-        if parsed.class == Class::IcmpError {
-            // Its key is that of the packet that it quotes: no service is asked for.
-            return Step::Local;
+        if let Some(hit) = self.table.find_hashed(key, hash, now.tick).filter(|hit| !self.is_ending(hit.id)) {
+            steps[i] = Step::Forward(hit);
+            return;
         }
-        let services = self.services.clone();
-        let Some(service) = services.find(key).filter(|_| self.starts_conn(parsed)) else {
-            return match self.next_hops.is_local(key.dst()) {
-                true => Step::Local,
-                false => Step::Refuse(Reason::NotForUs, None),
-            };
+        let Some(service) = service else {
+            let local = !of_flow || self.next_hops.is_local(key.dst());
+            steps[i] = if local { Step::Local } else { Step::Refuse(Reason::NotForUs, None) };
+            return;
         };
         match self.schedule(service, parsed, key, now) {
-            Ok(id) => Step::Forward(Hit { id, direction: Direction::Inbound }),
-            Err(Reason::NoServer) => Step::Refuse(Reason::NoServer, Some(Tell::PortUnreachable)),
-            Err(reason) => Step::Refuse(reason, None),
+            Ok(conn) => self.plan(planned, conn, hash, i),
+            Err(Reason::NoServer) => steps[i] = Step::Refuse(Reason::NoServer, Some(Tell::PortUnreachable)),
+            Err(reason) => steps[i] = Step::Refuse(reason, None),
+        }
+        if service.one_packet {
+            // Such a conn ends as it is made, and the next pick sees that.
+            self.make(planned, steps, now);
         }
     }
 
@@ -119,27 +135,22 @@ impl Shard {
         First { server, state, active, timeout: self.services.policy.timeouts.ticks(parsed.protocol, state) }
     }
 
-    fn schedule(&mut self, service: &Service, parsed: &Parsed, key: &Key, now: Now) -> Result<ConnId, Reason> {
+    /// The conn that this packet starts; its server counts it already.
+    fn schedule(&mut self, service: &Service, parsed: &Parsed, key: &Key, now: Now) -> Result<NewConn, Reason> {
         if self.table.is_full() {
             return Err(Reason::TableFull);
         }
-        if service.one_packet && parsed.protocol == protocol::UDP {
-            let first = self.pick(service, parsed, key, now).ok_or(Reason::NoServer)?;
-            let id = self.connect(first, None, true, key, now)?;
-            self.end(id);
-            return Ok(id);
+        let one_packet = service.one_packet && parsed.protocol == protocol::UDP;
+        if let Some(persistence) = service.persistence.filter(|_| !one_packet) {
+            return self.schedule_persistent(service, persistence, parsed, key, now);
         }
-        match service.persistence {
-            Some(persistence) => self.schedule_persistent(service, persistence, parsed, key, now),
-            None => {
-                let first = self.pick(service, parsed, key, now).ok_or(Reason::NoServer)?;
-                self.connect(first, None, false, key, now)
-            }
-        }
+        let mut conn = self.pick(service, parsed, key, now).ok_or(Reason::NoServer)?.conn(key);
+        conn.one_packet = one_packet;
+        Ok(conn)
     }
 
-    /// A client of a persistent service keeps its real server: its template says which. The template stays locked until its
-    /// conn is made, so that two workers cannot send one client to two servers.
+    /// A client of a persistent service keeps its real server: its template says which. The template stays locked until it
+    /// names the server, so that two workers cannot send one client to two servers.
     fn schedule_persistent(
         &mut self,
         service: &Service,
@@ -147,7 +158,7 @@ impl Shard {
         parsed: &Parsed,
         key: &Key,
         now: Now,
-    ) -> Result<ConnId, Reason> {
+    ) -> Result<NewConn, Reason> {
         let shared = self.shared.clone();
         let client = TemplateKey::mask(key.src(), persistence.prefix_bits);
         let of_service = match service.key {
@@ -174,12 +185,7 @@ impl Shard {
                 first
             }
         };
-        let template = entry.attach();
-        let id = self.connect(first, template, false, key, now);
-        if let (Err(_), Some(template)) = (&id, template) {
-            shared.templates.release(template);
-        }
-        id
+        Ok(NewConn { template: entry.attach(), ..first.conn(key) })
     }
 
     /// The template's server, if it still takes the client. A quiesced or overloaded one does.
@@ -199,49 +205,6 @@ impl Shard {
         live.bind(first.server.id, first.active);
         Some(first)
     }
-
-    /// Makes the conn to a server for which it is counted already.
-    fn connect(
-        &mut self,
-        first: First,
-        template: Option<TemplateId>,
-        one_packet: bool,
-        key: &Key,
-        now: Now,
-    ) -> Result<ConnId, Reason> {
-        let server = first.server;
-        let id = self.insert(first, template, one_packet, key, now);
-        match id {
-            Ok(_) => self.traffic[server.id.0 as usize].conn(),
-            Err(_) => self.shared.live.unbind(server.id, first.active),
-        }
-        id
-    }
-
-    fn insert(
-        &mut self,
-        first: First,
-        template: Option<TemplateId>,
-        one_packet: bool,
-        key: &Key,
-        now: Now,
-    ) -> Result<ConnId, Reason> {
-        let server = first.server;
-        let port = if server.port == 0 { key.dport() } else { server.port };
-        let real_server = SocketAddr::new(server.address, port);
-        let mut conn = NewConn::new(*key, server.method, real_server, server.id.0);
-        if server.method == Method::FullNat {
-            conn.local = Some(self.local_endpoint(key, server.id, real_server, now).ok_or(Reason::LocalPorts)?);
-        }
-        conn.next_hop_inbound = server.next_hop.map_or(0, NextHopId::to_bits);
-        conn.state = first.state;
-        conn.active = first.active;
-        conn.timeout = first.timeout;
-        conn.template = template;
-        conn.one_packet = one_packet;
-        self.counts.conns_made += 1;
-        self.table.insert(conn.conn(), now.tick).map_err(|_| Reason::TableFull)
-    }
 }
 
 /// How a conn begins.
@@ -251,4 +214,19 @@ struct First {
     state: u8,
     active: bool,
     timeout: u32,
+}
+
+impl First {
+    /// The conn of a flow. FullNAT's has no local endpoint yet.
+    fn conn(&self, key: &Key) -> NewConn {
+        let server = &self.server;
+        let port = if server.port == 0 { key.dport() } else { server.port };
+        NewConn {
+            next_hop_inbound: server.next_hop.map_or(0, NextHopId::to_bits),
+            state: self.state,
+            active: self.active,
+            timeout: self.timeout,
+            ..NewConn::new(*key, server.method, SocketAddr::new(server.address, port), server.id.0)
+        }
+    }
 }

@@ -12,6 +12,7 @@
 pub mod admit;
 pub mod classify;
 mod fate;
+mod planned;
 pub mod shard;
 pub mod track;
 

@@ -8,9 +8,8 @@ use crate::services::live::Traffic;
 use crate::services::{LiveTable, ServerId, Services};
 use crate::stats::Counts;
 use arrayvec::ArrayVec;
-use conntrack::{Conn, ConnId, Key, Table, Templates, Verdict};
+use conntrack::{Conn, ConnId, Table, Templates, Verdict};
 use crossbeam::utils::CachePadded;
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 /// What all workers share: changed when conns come, change state or go, never per packet.
@@ -112,19 +111,6 @@ impl Shard {
             Verdict::End
         });
         looked_at == Self::EXPIRE_BUDGET
-    }
-
-    /// A free local endpoint towards a real server, for a FullNAT conn.
-    pub(super) fn local_endpoint(
-        &mut self,
-        key: &Key,
-        server: ServerId,
-        real_server: SocketAddr,
-        now: Now,
-    ) -> Option<SocketAddr> {
-        let policy = &self.services.policy;
-        let addresses = if real_server.is_ipv4() { &policy.local_v4 } else { &policy.local_v6 };
-        self.local_ports.choose(&self.table, addresses, key, server, real_server, now.tick)
     }
 }
 

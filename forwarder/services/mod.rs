@@ -222,6 +222,13 @@ pub struct Policy {
     pub local_v6: Vec<IpAddr>,
 }
 
+impl Policy {
+    /// LIPs of a family.
+    pub fn local_addresses(&self, v6: bool) -> &[IpAddr] {
+        if v6 { &self.local_v6 } else { &self.local_v4 }
+    }
+}
+
 impl Services {
     /// The service that a new flow is for: by mark first, then by its destination, then by the destination's port 0.
     pub fn find(&self, key: &Key) -> Option<&Arc<Service>> {
