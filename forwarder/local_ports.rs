@@ -3,7 +3,7 @@
 //! endpoint, and nothing has to be given back.
 //!
 //! ```text
-//! hash(client, server) + cursor ─▶ 1st address: 1 port, 16 ports, … ─▶ 2nd address … ─▶ exhausted, counted
+//! hash(client, server) + cursor ─▶ 1st address: 1 port, 4, 16, … ─▶ 2nd address … ─▶ exhausted, counted
 //! ```
 
 use crate::services::ServerId;
@@ -14,8 +14,10 @@ use std::net::{IpAddr, SocketAddr};
 
 /// Ports below are the system's (RFC 6335).
 const PORT_MIN: u16 = 1024;
-/// Keys probed at once: their buckets are loaded together. The first try is one key alone, for most often it is free, and
-/// its bucket is wanted again at once.
+/// Keys probed at once, group after group: their buckets are loaded together. The first try is one key alone, for most often it
+/// is free and its bucket was asked for; the fuller the ports, the more are looked at together.
+const GROUPS: [usize; 3] = [1, 4, GROUP];
+/// The longest group.
 const GROUP: usize = 16;
 /// Ports tried at one local address before the next one.
 const PROBES_PER_ADDRESS: usize = 128;
@@ -95,14 +97,14 @@ impl LocalPorts {
         now: Tick,
     ) -> Option<SocketAddr> {
         for round in 0..addresses.len().min(PROBES_MAX / PROBES_PER_ADDRESS) {
-            let mut probed = 0;
+            let (mut probed, mut groups) = (0, 0);
             while probed < PROBES_PER_ADDRESS {
-                let count = if probed == 0 { 1 } else { GROUP.min(PROBES_PER_ADDRESS - probed) };
+                let count = GROUPS[groups.min(GROUPS.len() - 1)].min(PROBES_PER_ADDRESS - probed);
                 let endpoints = (probed..probed + count).map(|n| self.endpoint(search, addresses, round, n));
                 if let Some(local) = free_endpoint(table, &endpoints.collect(), conn, now) {
                     return Some(local);
                 }
-                probed += count;
+                (probed, groups) = (probed + count, groups + 1);
             }
             self.failed(addresses[(search.first_address + round) % addresses.len()], ServerId(conn.server));
         }
