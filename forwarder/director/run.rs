@@ -5,6 +5,7 @@ use super::started::{self, State};
 use super::{Control, WorkerParts, plan};
 use crate::dpdk::{Device, DeviceAddress, DpdkPort, Eal, EalLog, EalPlan, HugePages, Link, Pool, PortInfo, lcore};
 use crate::pipeline::Now;
+use crate::port::BURST;
 use crate::port::fault::{Fault, FaultPort, TEST_VARIABLE};
 use crate::steer::{self, Hashes};
 use crate::worker::held::HELD_MAX;
@@ -122,7 +123,7 @@ fn open_devices(eal: &mut Eal, config: &Config, hashes: &Hashes) -> Result<(Vec<
     let queues: Vec<_> =
         devices.iter().zip(&config.ports).map(|(device, port)| device.queues(queues_max(port))).collect();
     let mtu_max = config.ports.iter().map(|port| port.mtu).max().unwrap_or_default();
-    let in_rings = if workers > 1 { HANDED_MAX } else { 0 };
+    let in_rings = if workers > 1 { HANDED_MAX + BURST * (workers - 1) } else { 0 };
     let waiting = workers * (HELD_MAX + in_rings);
     let pool = Pool::create(eal, &queues, workers, waiting as u32, mtu_max)?;
     for ((device, queues), port) in devices.iter_mut().zip(queues).zip(&config.ports) {

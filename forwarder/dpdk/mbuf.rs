@@ -127,14 +127,26 @@ impl Frame for Mbuf {
     }
 
     #[inline(always)]
-    fn prefetch(&self) {
-        #[cfg(target_arch = "x86_64")]
-        {
-            use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-            // SAFETY: a prefetch of any address is a hint and never faults; SSE is part of x86-64.
-            unsafe { _mm_prefetch::<_MM_HINT_T0>(self.start().cast()) };
-        }
+    fn prefetch_descriptor(&self) {
+        prefetch(self.raw().cast());
     }
+
+    #[inline(always)]
+    fn prefetch(&self) {
+        prefetch(self.start());
+    }
+}
+
+#[inline(always)]
+fn prefetch(place: *const u8) {
+    #[cfg(target_arch = "x86_64")]
+    {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        // SAFETY: a prefetch of any address is a hint and never faults; SSE is part of x86-64.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(place.cast()) };
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = place;
 }
 
 impl Drop for Mbuf {

@@ -26,6 +26,8 @@ pub trait Frame: Send + Sized {
     fn trim_front(&mut self, count: usize);
     /// Shortens the frame to its first `length` bytes (Ethernet padding behind an IP packet). No effect if it is shorter.
     fn truncate(&mut self, length: usize);
+    /// Asks the CPU to load what says where the bytes are. For a frame that another core held.
+    fn prefetch_descriptor(&self) {}
     /// Asks the CPU to load the first line of the frame.
     fn prefetch(&self) {}
 }

@@ -2,7 +2,7 @@
 //! that does not transmit holds up no other.
 
 use super::WorkerPort;
-use super::peers::{Handed, Peers};
+use super::peers::{HandOver, Handed, Peers};
 use crate::pipeline::{Fate, Reason, StationMac};
 use crate::port::{Burst, Port};
 use crate::stats::Counts;
@@ -53,11 +53,16 @@ impl<P: Port> Egress<P> {
         outgoing.frames.push(frame);
     }
 
-    /// Gives a frame to another worker.
+    /// Gives a frame to another worker, sooner or later in this turn.
     #[inline]
     pub fn hand(&mut self, to: usize, handed: Handed<P::Frame>, counts: &mut Counts) {
-        let fate = if self.peers.hand(to, handed) { Fate::HandedOut } else { Fate::Dropped(Reason::HandoffFull) };
-        counts.count(fate);
+        account(self.peers.hand(to, handed), counts);
+    }
+
+    /// What was given to other workers goes over.
+    #[inline]
+    pub fn hand_over(&mut self, counts: &mut Counts) {
+        account(self.peers.flush(), counts);
     }
 
     /// A new frame of a port. None: its pool is dry.
@@ -81,12 +86,18 @@ impl<P: Port> Egress<P> {
     /// Transmits what is queued.
     #[inline]
     pub fn flush(&mut self, counts: &mut Counts) {
+        self.hand_over(counts);
         for outgoing in &mut self.ports {
             if !outgoing.frames.is_empty() {
                 outgoing.transmit(counts);
             }
         }
     }
+}
+
+fn account(done: HandOver, counts: &mut Counts) {
+    counts.handed_out += done.handed;
+    counts.dropped[Reason::HandoffFull as usize] += done.refused;
 }
 
 impl<P: Port> Outgoing<P> {

@@ -12,7 +12,7 @@ pub mod rings;
 
 use crate::director::WorkerParts;
 use crate::pipeline::{Batch, Class, Fate, Now, Reason, Shard, Step, admit, track};
-use crate::port::{BURST, Burst, Frame, Port};
+use crate::port::{Burst, Frame, Port};
 use crate::snapshot::Snapshots;
 use crate::stats::Published;
 use egress::Egress;
@@ -79,11 +79,11 @@ impl<P: Port> Worker<P> {
             }
             busy = true;
             self.shard.counts.received += frames.len() as u64;
-            let mut batch = self.classify(port, &frames);
+            let mut batch = self.classify(frames.iter().map(|frame| (frame, port)));
             if !self.shard.services.steering.is_single() {
                 self.hand_out(&mut batch, &mut frames);
             }
-            self.walk(batch, frames, now);
+            self.walk(&mut batch, &mut frames, now);
         }
         busy |= self.take_in(now);
         self.keep_house(now);
@@ -95,10 +95,10 @@ impl<P: Port> Worker<P> {
     }
 
     /// The stages behind classify.
-    fn walk(&mut self, mut batch: Batch, frames: Burst<P::Frame>, now: Now) {
+    fn walk(&mut self, batch: &mut Batch, frames: &mut Burst<P::Frame>, now: Now) {
         batch.find(&self.shard, now);
-        admit::admit(&mut self.shard, &mut batch, now);
-        track::track(&mut self.shard, &batch, now);
+        admit::admit(&mut self.shard, batch, now);
+        track::track(&mut self.shard, batch, now);
         self.dispatch(batch, frames, now);
         self.shard.remove_ended();
         // A burst makes 32 conns at most, and twice as many may end here: the table never fills with the dead.
@@ -107,44 +107,52 @@ impl<P: Port> Worker<P> {
 
     /// Gives each frame of another worker's flow to that worker; this one's stay, in their order.
     fn hand_out(&mut self, batch: &mut Batch, frames: &mut Burst<P::Frame>) {
-        let whole = std::mem::take(batch);
-        for ((frame, parsed), key) in std::mem::take(frames).into_iter().zip(whole.parsed).zip(whole.keys) {
+        for (i, frame) in std::mem::take(frames).into_iter().enumerate() {
             let steering = &self.shard.services.steering;
+            let (parsed, key) = (batch.parsed[i], batch.keys[i]);
             let owner = match parsed.class {
                 Class::Flow | Class::IcmpError => steering.owner(&key),
                 Class::Other | Class::Neighbor | Class::Refused(_) => self.egress.peers.own,
             };
             if owner == self.egress.peers.own {
+                (batch.parsed[frames.len()], batch.keys[frames.len()]) = (parsed, key);
                 frames.push(frame);
-                batch.parsed.push(parsed);
-                batch.keys.push(key);
             } else {
-                self.egress.hand(owner, Handed::Flow { frame, parsed, key }, &mut self.shard.counts);
+                let handed = Handed::Flow { frame, port: parsed.port.into() };
+                self.egress.hand(owner, handed, &mut self.shard.counts);
             }
         }
+        batch.parsed.truncate(frames.len());
+        batch.keys.truncate(frames.len());
+        // The others need not wait until this one has done its own.
+        self.egress.hand_over(&mut self.shard.counts);
     }
 
     /// Takes what other workers gave. True: there was something.
     fn take_in(&mut self, now: Now) -> bool {
         let before = self.shard.counts.handed_in;
         for other in 0..self.egress.peers.others() {
-            let (mut batch, mut frames) = (Batch::default(), Burst::new());
+            let (mut frames, mut ports, mut finished) = (Burst::new(), Burst::new(), Burst::new());
             // A burst, whatever it is made of: a peer that hands over without end must not keep this worker from its queues.
-            for _ in 0..BURST {
-                let Some(handed) = self.egress.peers.take(other) else { break };
+            for handed in self.egress.peers.take(other) {
                 self.shard.counts.handed_in += 1;
                 match handed {
-                    Handed::Flow { frame, parsed, key } => {
+                    Handed::Flow { frame, port } => {
+                        frame.prefetch_descriptor();
                         frames.push(frame);
-                        batch.parsed.push(parsed);
-                        batch.keys.push(key);
+                        ports.push(usize::from(port));
                     }
-                    Handed::Send { frame, port } => {
-                        self.egress.send(usize::from(port), frame, &mut self.shard.counts);
-                    }
+                    Handed::Send { frame, port } => finished.push((frame, port)),
                 }
             }
-            self.walk(batch, frames, now);
+            for (frame, port) in finished {
+                self.egress.send(usize::from(port), frame, &mut self.shard.counts);
+            }
+            if frames.is_empty() {
+                continue;
+            }
+            let mut batch = self.classify(frames.iter().zip(ports.iter().copied()));
+            self.walk(&mut batch, &mut frames, now);
         }
         self.shard.counts.handed_in != before
     }
@@ -160,9 +168,13 @@ impl<P: Port> Worker<P> {
         counts.held = 0;
         self.held.clear(|_, reason| counts.count(Fate::Dropped(reason)));
         for other in 0..self.egress.peers.others() {
-            while self.egress.peers.take(other).is_some() {
-                counts.handed_in += 1;
-                counts.count(Fate::Dropped(Reason::Stopped));
+            loop {
+                let taken = self.egress.peers.take(other).count() as u64;
+                if taken == 0 {
+                    break;
+                }
+                counts.handed_in += taken;
+                counts.dropped[Reason::Stopped as usize] += taken;
             }
         }
         self.egress.flush(counts);
@@ -179,19 +191,23 @@ impl<P: Port> Worker<P> {
         &mut self.shard
     }
 
-    fn classify(&self, port: usize, frames: &Burst<P::Frame>) -> Batch {
-        let mac = self.egress.mac(port);
+    /// The first stage, of frames and the ports they came by.
+    #[inline]
+    fn classify<'a>(&self, frames: impl Iterator<Item = (&'a P::Frame, usize)> + Clone) -> Batch
+    where
+        P::Frame: 'a,
+    {
         let mut batch = Batch::default();
-        frames.iter().for_each(Frame::prefetch);
-        for frame in frames {
-            batch.add(frame.bytes(), port as u8, mac);
+        frames.clone().for_each(|(frame, _)| frame.prefetch());
+        for (frame, port) in frames {
+            batch.add(frame.bytes(), port as u8, self.egress.mac(port));
         }
         batch
     }
 
     /// The last stage: each frame goes where its step says.
-    fn dispatch(&mut self, batch: Batch, frames: Burst<P::Frame>, now: Now) {
-        for ((frame, parsed), step) in frames.into_iter().zip(&batch.parsed).zip(&batch.steps) {
+    fn dispatch(&mut self, batch: &Batch, frames: &mut Burst<P::Frame>, now: Now) {
+        for ((frame, parsed), step) in frames.drain(..).zip(&batch.parsed).zip(&batch.steps) {
             let port = usize::from(parsed.port);
             match *step {
                 Step::Forward(hit) => self.forward(port, frame, parsed, hit, now),
