@@ -33,13 +33,20 @@ struct queue {
 
     struct rte_ring *answers;
 
+    /* The slowest other queue, when last looked at: others' lines are read only where that might hold this queue up. */
+    uint64_t slowest_other;
+
     uint64_t rx, rx_bytes, tx, tx_bytes, echoed, to_client, answers_lost, no_buffer, empty_polls;
 
-    uint64_t next_record_tsc;
+    /* The number of the next line. */
+    uint64_t records;
     int stat_fd, schedstat_fd;
     uint64_t until_dump;
     uint32_t dumped;
     int dump_fd;
+
+    /* Frames received, for the other queues' threads. */
+    volatile uint64_t progress __rte_cache_aligned;
 } __rte_cache_aligned;
 
 struct device {
@@ -48,12 +55,13 @@ struct device {
     int ipv6, tcp, echo;
     enum traffic traffic;
     uint32_t frame_bytes;
-    uint16_t queues;
+    uint16_t queues, queues_used;
     uint64_t flows_per_queue, stride, pace_per_s;
     struct template_frame first, later;
 
-    volatile int started;
-    uint64_t started_tsc, next_look_tsc, record_every_tsc;
+    volatile int started, paused;
+    volatile uint64_t started_tsc;
+    uint64_t next_look_tsc, record_every_tsc;
     char start[PATH_BYTES], stat[PATH_BYTES], dump[PATH_BYTES];
     uint32_t dump_frames;
 

@@ -10,10 +10,10 @@
  *   mode=new         a flow never seen before in each frame (TCP: SYN)
  *   echo=1           real servers answer (servers.h)
  *   pace=N           at most N new flows a second; 0: no limit
- *   queues=N         receive queues, each with its own flows
- *   start=PATH       nothing is received until PATH exists
+ *   queues=N         receive queues, each with its own flows; none gets ahead of another by more than a few bursts (in_step)
+ *   start=PATH       nothing is received until PATH exists, and no new frame any more when it is gone
  *   stat=PATH        counters and clocks, every 100 ms (record.h)
- *   dump=PATH,dumpn=K  the first K frames that queue 0 transmits, then some of the later ones, as pcap
+ *   dump=PATH,dumpn=K  the first K frames that a queue transmits, then some of the later ones, as pcap; queue q to PATH.q, as stat
  *   mac=ADDRESS      02:70:63:61:70:00
  */
 #include "feed.h"
@@ -28,6 +28,8 @@
 #define SIZE_V6 80
 #define RECORDS_PER_S 10
 #define STARTS_PER_S 50
+/* Frames that a queue may be ahead of the slowest: eight bursts, a quarter of what a director's ring between two workers holds. */
+#define AHEAD_MAX 256
 
 static int is_started(struct device *device, uint64_t now_tsc)
 {
@@ -41,6 +43,32 @@ static int is_started(struct device *device, uint64_t now_tsc)
     return 1;
 }
 
+/* A line is due. The time for a look, too, whether the traffic goes on. */
+static void record(struct queue *queue, uint64_t now_tsc)
+{
+    struct device *device = queue->device;
+    queue->records = (now_tsc - device->started_tsc) / device->record_every_tsc + 1;
+    if (device->start[0] && access(device->start, F_OK) != 0)
+        device->paused = 1;
+    if (device->stat[0])
+        write_record(queue);
+}
+
+/* How many frames this queue may receive now. A wire offers every queue of a NIC its share at one rate; without a wire, a queue whose thread
+ * has its core would run away from one whose thread has not, and what that one owns would overflow every ring between them. The slowest is
+ * never held up, so there is always one that goes on. */
+static inline uint16_t in_step(struct queue *queue, uint16_t want)
+{
+    const struct device *device = queue->device;
+    if (device->queues_used < 2 || device->paused || queue->rx + want <= queue->slowest_other + AHEAD_MAX)
+        return want;
+    queue->slowest_other = UINT64_MAX;
+    for (uint16_t i = 0; i < device->queues; i++)
+        if (i != queue->number && device->queue[i].pool)
+            queue->slowest_other = RTE_MIN(queue->slowest_other, device->queue[i].progress);
+    return queue->rx + want <= queue->slowest_other + AHEAD_MAX ? want : 0;
+}
+
 static uint16_t receive(void *rx_queue, struct rte_mbuf **frames, uint16_t count)
 {
     struct queue *queue = rx_queue;
@@ -49,13 +77,11 @@ static uint16_t receive(void *rx_queue, struct rte_mbuf **frames, uint16_t count
 
     if (unlikely(!device->started) && !is_started(device, now_tsc))
         return 0;
-    if (unlikely(now_tsc > queue->next_record_tsc)) {
-        queue->next_record_tsc = now_tsc + device->record_every_tsc;
-        if (device->stat[0])
-            write_record(queue);
-    }
+    if (unlikely((int64_t)(now_tsc - device->started_tsc) >= (int64_t)(queue->records * device->record_every_tsc)))
+        record(queue, now_tsc);
+    count = in_step(queue, count);
     uint16_t got = device->echo ? rte_ring_dequeue_burst(queue->answers, (void **)frames, count, NULL) : 0;
-    uint16_t made = paced(queue, count - got, now_tsc);
+    uint16_t made = device->paused ? 0 : paced(queue, count - got, now_tsc);
     if (made) {
         if (unlikely(rte_pktmbuf_alloc_bulk(queue->pool, frames + got, made) != 0)) {
             queue->no_buffer++;
@@ -68,6 +94,7 @@ static uint16_t receive(void *rx_queue, struct rte_mbuf **frames, uint16_t count
     queue->empty_polls += got == 0;
     queue->rx += got;
     queue->rx_bytes += (uint64_t)got * device->frame_bytes;
+    queue->progress = queue->rx;
     return got;
 }
 
@@ -152,6 +179,7 @@ static int set_up_rx(struct rte_eth_dev *dev, uint16_t number, uint16_t depth, u
     RTE_SET_USED(socket);
     RTE_SET_USED(conf);
     device->port = dev->data->port_id;
+    device->queues_used += device->queue[number].pool == NULL;
     device->queue[number].pool = pool;
     dev->data->rx_queues[number] = &device->queue[number];
     return 0;
@@ -296,7 +324,7 @@ static const char *make_queues(struct device *device, const char *name, int sock
         char ring[RTE_RING_NAMESIZE];
         queue->device = device;
         queue->number = i;
-        queue->until_dump = i == 0 && device->dump_frames ? 0 : UINT64_MAX;
+        queue->until_dump = device->dump_frames ? 0 : UINT64_MAX;
         if (!device->echo)
             continue;
         snprintf(ring, sizeof ring, "%.20s_%u", name, i);

@@ -1,5 +1,6 @@
 /* What the device tells: its counters with the clocks of the thread that polls it, and samples of what is transmitted. The files are
- * written by that thread, ten times a second, where no director looks. */
+ * written by that thread, ten times a second, where no director looks. All queues write at the same moments, counted from the first one, so that
+ * the lines of one number belong together: a queue whose thread was kept off its core too long has none of that number. */
 #ifndef LBGEN_RECORD_H
 #define LBGEN_RECORD_H
 
@@ -34,21 +35,26 @@ static uint64_t run_delay_ns(struct queue *queue)
     return delay;
 }
 
-/* One line; queue 0 writes to PATH, queue q to PATH.q. */
+/* A queue's own file: queue 0 has PATH, queue q PATH.q. */
+static int own_file(const struct queue *queue, const char *path)
+{
+    char own[PATH_BYTES + 8];
+    snprintf(own, sizeof own, queue->number ? "%s.%u" : "%s", path, queue->number);
+    return open(own, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+}
+
 static void write_record(struct queue *queue)
 {
     struct device *device = queue->device;
     if (queue->stat_fd == 0) {
-        char path[PATH_BYTES + 8];
-        snprintf(path, sizeof path, queue->number ? "%s.%u" : "%s", device->stat, queue->number);
-        queue->stat_fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-        dprintf(queue->stat_fd, "hz %" PRIu64 "\nwall_ns cpu_ns delay_ns rx tx echoed to_client answers_lost passes no_buffer empty_polls\n",
+        queue->stat_fd = own_file(queue, device->stat);
+        dprintf(queue->stat_fd, "hz %" PRIu64 "\nnumber wall_ns cpu_ns delay_ns rx tx echoed to_client answers_lost passes no_buffer empty_polls\n",
                 rte_get_tsc_hz());
     }
     dprintf(queue->stat_fd,
             "%" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64
-            "\n",
-            clock_ns(CLOCK_MONOTONIC), clock_ns(CLOCK_THREAD_CPUTIME_ID), run_delay_ns(queue), queue->rx, queue->tx, queue->echoed,
+            " %" PRIu64 "\n",
+            queue->records, clock_ns(CLOCK_MONOTONIC), clock_ns(CLOCK_THREAD_CPUTIME_ID), run_delay_ns(queue), queue->rx, queue->tx, queue->echoed,
             queue->to_client, queue->answers_lost, queue->passes, queue->no_buffer, queue->empty_polls);
 }
 
@@ -58,7 +64,7 @@ static void dump_frame(struct queue *queue, struct rte_mbuf *mbuf)
     if (queue->dump_fd == 0) {
         /* pcap, microseconds, Ethernet */
         const uint32_t header[6] = {0xa1b2c3d4, 0x00040002, 0, 0, 65535, 1};
-        queue->dump_fd = open(device->dump, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+        queue->dump_fd = own_file(queue, device->dump);
         if (write(queue->dump_fd, header, sizeof header) < 0)
             fprintf(stderr, "lbgen: %s cannot be written\n", device->dump);
     }

@@ -5,7 +5,7 @@
 
 #include "feed.h"
 
-#define ANSWERS_MAX 1024
+#define ANSWERS_MAX 2048
 #define TCP_FLAGS_AT 13
 
 static inline void exchange(void *one, void *other, size_t bytes)

@@ -1,4 +1,4 @@
-//! What is measured: the cases of a run, in rounds. A round's cases differ by method only, and share one run of the baseline.
+//! What is measured: the cases of a run, in rounds. A round's cases differ by method and number of workers only.
 
 use crate::demo::plan::{FAMILIES, Family, Method, Protocol};
 use std::fmt;
@@ -33,8 +33,6 @@ pub struct Load {
     pub protocol: Protocol,
     /// What the clients do.
     pub traffic: Traffic,
-    /// Workers, each with a queue of its own.
-    pub workers: usize,
 }
 
 /// One case.
@@ -44,6 +42,8 @@ pub struct Case {
     pub load: Load,
     /// How packets reach the real servers.
     pub method: Method,
+    /// Workers, each with a queue of its own.
+    pub workers: usize,
 }
 
 /// Cases under one load.
@@ -51,12 +51,13 @@ pub struct Case {
 pub struct Round {
     /// Who sends what.
     pub load: Load,
-    /// The methods that are measured under it.
-    pub methods: Vec<Method>,
+    /// What is measured under it: a method's cases side by side.
+    pub cases: Vec<Case>,
 }
 
-/// The rounds of a run. `only`: words that a case's name must contain, as "nat ipv4 udp 1000".
-pub fn rounds(quick: bool, workers: usize, only: &[String]) -> Vec<Round> {
+/// The rounds of a run, each case with each of these numbers of workers. `only`: words that a case's name must contain, as
+/// "nat ipv4 udp 1000".
+pub fn rounds(quick: bool, workers: &[usize], only: &[String]) -> Vec<Round> {
     let families: &[Family] = if quick { &[Family::V4] } else { &FAMILIES };
     let protocols: &[Protocol] = if quick { &[Protocol::Udp] } else { &[Protocol::Udp, Protocol::Tcp] };
     let flows: &[u32] = if quick { &[1_000, 1_000_000] } else { &FLOWS };
@@ -64,11 +65,12 @@ pub fn rounds(quick: bool, workers: usize, only: &[String]) -> Vec<Round> {
     for &family in families {
         for &protocol in protocols {
             let mut add = |traffic, methods: &[Method]| {
-                let load = Load { family, protocol, traffic, workers };
-                let wanted = |&method: &Method| Case { load, method }.is_called(only);
-                let methods: Vec<_> = methods.iter().copied().filter(wanted).collect();
-                if !methods.is_empty() {
-                    rounds.push(Round { load, methods });
+                let load = Load { family, protocol, traffic };
+                let with_workers = |&method| workers.iter().map(move |&workers| Case { load, method, workers });
+                let cases = methods.iter().flat_map(with_workers).filter(|case| case.is_called(only));
+                let cases: Vec<_> = cases.collect();
+                if !cases.is_empty() {
+                    rounds.push(Round { load, cases });
                 }
             };
             flows.iter().for_each(|&flows| add(Traffic::Established { flows }, &METHODS));
@@ -80,8 +82,13 @@ pub fn rounds(quick: bool, workers: usize, only: &[String]) -> Vec<Round> {
 }
 
 impl Case {
+    /// Client flows, as far as they are counted: each queue has one at least.
+    pub fn flows(&self) -> u32 {
+        self.load.flows().max(self.workers as u32)
+    }
+
     fn is_called(&self, words: &[String]) -> bool {
-        let name = self.to_string().to_lowercase();
+        let name = format!("{} {}", method_name(self.method), self.load).to_lowercase();
         words.iter().all(|word| name.split(' ').any(|part| part == word.to_lowercase()))
     }
 }
@@ -139,7 +146,8 @@ impl fmt::Display for Load {
 
 impl fmt::Display for Case {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        f.pad(&format!("{} {}", method_name(self.method), self.load))
+        let workers = if self.workers == 1 { String::new() } else { format!(", {} workers", self.workers) };
+        f.pad(&format!("{} {}{workers}", method_name(self.method), self.load))
     }
 }
 
@@ -148,20 +156,21 @@ mod tests {
     use super::*;
 
     fn cases(rounds: &[Round]) -> usize {
-        rounds.iter().map(|round| round.methods.len()).sum()
+        rounds.iter().map(|round| round.cases.len()).sum()
     }
 
     #[test]
     fn every_method_meets_every_load_once() {
-        assert_eq!(cases(&rounds(false, 1, &[])), 2 * 2 * (4 * 4 + 4 + 2));
-        assert_eq!(cases(&rounds(true, 1, &[])), 2 * 4 + 4 + 2);
+        assert_eq!(cases(&rounds(false, &[1], &[])), 2 * 2 * (4 * 4 + 4 + 2));
+        assert_eq!(cases(&rounds(false, &[1, 2], &[])), 2 * 2 * 2 * (4 * 4 + 4 + 2));
+        assert_eq!(cases(&rounds(true, &[1], &[])), 2 * 4 + 4 + 2);
     }
 
     #[test]
     fn words_choose_whole_words() {
         let only = |words: &str| {
             let words: Vec<String> = words.split(' ').map(Into::into).collect();
-            cases(&rounds(false, 1, &words))
+            cases(&rounds(false, &[1], &words))
         };
         assert_eq!(only("NAT"), 2 * 2 * 6, "nat is not fullnat");
         assert_eq!(only("ipv6 tcp fullnat new"), 1);

@@ -5,13 +5,27 @@ use super::pages::Pages;
 use serde_json::{Value, json};
 use std::fs;
 
-/// The workers' cores, the last ones first, and the core for everything else.
-pub fn cores(workers: usize) -> Result<(Vec<usize>, usize), Failure> {
-    let cores: Vec<usize> = core_affinity::get_core_ids().into_iter().flatten().map(|core| core.id).collect();
-    if workers == 0 || workers > cores.len() {
-        return Err(Failure::new(format!("--workers {workers}: this process may run on {} cores", cores.len())));
+/// How many workers to measure with.
+pub fn worker_counts(asked: &[usize], quick: bool) -> Result<Vec<usize>, Failure> {
+    let cores = core_numbers().len();
+    if let Some(wrong) = asked.iter().find(|workers| !(1..=cores).contains(*workers)) {
+        return Err(Failure::new(format!("--workers {wrong}: this process may run on {cores} cores")));
     }
-    Ok((cores.iter().rev().take(workers).copied().collect(), cores[0]))
+    Ok(match asked {
+        [] if quick || cores == 1 => vec![1],
+        [] => vec![1, 2],
+        asked => asked.to_vec(),
+    })
+}
+
+/// The cores of so many workers, the last ones first, and the core for everything else: the last worker's, if there is no other.
+pub fn cores(workers: &[usize]) -> (Vec<usize>, usize) {
+    let cores = core_numbers();
+    (cores.iter().rev().take(workers.iter().copied().max().unwrap_or(1)).copied().collect(), cores[0])
+}
+
+fn core_numbers() -> Vec<usize> {
+    core_affinity::get_core_ids().into_iter().flatten().map(|core| core.id).collect()
 }
 
 /// As JSON.

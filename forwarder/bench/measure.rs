@@ -1,12 +1,14 @@
 //! One run of the director, or of the baseline, on the load device: started as a child, opened to traffic when it is ready, watched until
 //! enough undisturbed windows are there, and ended. The director is seen as an operator sees it: by its file and its admin socket.
 
+use super::accounts::Accounts;
 use super::case::{Case, Load, Traffic};
 use super::windows::{self, Average, Figure, Records, Settled};
 use super::{Failure, network, sample};
 use crate::demo::process::Process;
 use crate::demo::wait::{wait_regardless, wait_until};
 use control::Client;
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -23,8 +25,8 @@ const WINDOWS_ENOUGH_NEW: (usize, usize) = (20, 30);
 /// New conns end after a second: from then on as many end as begin.
 const NEW_SETTLE_NS: u64 = 1_500_000_000;
 const SETTLE_NS: u64 = 200_000_000;
-/// Frames a director may hold when the device writes a line: none but those of the burst it is at.
-const IN_FLIGHT_MAX: u64 = 64;
+/// What DPDK names testpmd's files after.
+const TESTPMD_PREFIX: &str = "uvs-bench";
 /// Lines about wrong frames that a case prints.
 const WRONG_MAX: usize = 3;
 
@@ -50,6 +52,8 @@ pub struct Setting {
 pub struct Measured {
     /// Cycles per packet.
     pub figure: Figure,
+    /// Part of the frames that one worker received and another forwarded.
+    pub handed_over: f64,
     /// Packets decoded.
     pub checked: usize,
     /// What was wrong with them, and with the counters.
@@ -61,25 +65,27 @@ pub fn director(setting: &Setting, case: &Case) -> Result<Measured, Failure> {
     setting.empty_folder()?;
     let folder = &setting.folder;
     let arguments = ["-d".to_owned(), super::DEVICE_FILE.to_owned()];
-    let lcores = &setting.lcores[..case.load.workers];
+    let lcores = &setting.lcores[..case.workers];
     let config = folder.join("uvs.toml");
     fs::write(&config, network::config_file(case, lcores, folder, &arguments))
         .map_err(|error| Failure::new(format!("{}: {error}", config.display())))?;
-    let mut command = Command::new(&setting.uvs);
-    command.env("LD_LIBRARY_PATH", &setting.device).arg("run").arg("-c").arg(&config);
+    let mut command = setting.child(&setting.uvs);
+    command.arg("run").arg("-c").arg(&config);
     let mut process = Process::start("the director", &mut command, &folder.join("director.log"))?;
     wait_until("the director answered on its admin socket", READY_WITHIN, || {
         process.check_running()?;
         Ok(Client::connect(folder).and_then(|mut client| client.version()).is_ok())
     })?;
     setting.open_traffic()?;
-    let figure = watch(setting, &case.load, || process.check_running())?;
-    let mut wrong = counters(folder)?;
+    let figure = watch(setting, &case.load, case.workers, || process.check_running())?;
+    setting.close_traffic()?;
+    let accounts = Accounts::when_still(setting, case.workers)?;
+    let mut wrong = accounts.wrong();
     if !process.stop(STOP_WITHIN)?.success() {
         wrong.push(process.failure("did not end as it should").to_string());
     }
-    wrong.extend(losses(&setting.records(case.load.workers)));
-    let found = sample::check(case, &fs::read(folder.join("sample.pcap")).unwrap_or_default());
+    let samples = (0..case.workers).map(|queue| fs::read(setting.of_queue("sample.pcap", queue)).unwrap_or_default());
+    let found = sample::check(case, &samples.collect::<Vec<_>>());
     if found.packets < 20 {
         wrong.push(format!("only {} packets could be looked at", found.packets));
     }
@@ -88,28 +94,29 @@ pub fn director(setting: &Setting, case: &Case) -> Result<Measured, Failure> {
     if more > 0 {
         wrong.push(format!("and {more} more such frames"));
     }
-    Ok(Measured { figure, checked: found.packets, wrong })
+    Ok(Measured { figure, handed_over: accounts.handed_over(), checked: found.packets, wrong })
 }
 
-/// Measures DPDK's testpmd under a load: it exchanges the ends of each packet and sends it back, which is the least a director does.
-pub fn baseline(setting: &Setting, load: &Load) -> Result<Figure, Failure> {
-    // It forwards every packet the same way: flows are nothing to it, and one worker is enough.
-    let load = Load { workers: 1, ..*load };
+/// Measures DPDK's testpmd under a case's load, on as many cores and queues: it exchanges the ends of each packet and sends it back, which
+/// is the least a director does. Each of its cores stays with its own packets.
+pub fn baseline(setting: &Setting, case: &Case) -> Result<Figure, Failure> {
+    let Case { load, workers, .. } = case;
     setting.empty_folder()?;
     let log = setting.folder.join("testpmd.log");
     let output = File::create(&log).map_err(|error| Failure::new(format!("{}: {error}", log.display())))?;
-    let (main, worker) = (setting.main_core, setting.lcores[0]);
+    // A worker's number is another than the main lcore's, even where they share a core.
+    let numbered = (101..).zip(&setting.lcores[..*workers]).map(|(number, core)| format!(",{number}@{core}"));
+    let lcores = format!("100@{}{}", setting.main_core, numbered.collect::<String>());
     let errors = output.try_clone().map_err(|error| Failure::new(format!("{}: {error}", log.display())))?;
-    let mut command = Command::new("dpdk-testpmd");
-    command.env("LD_LIBRARY_PATH", &setting.device);
-    // The worker's number is another than the main lcore's, even where they share a core.
-    command.args(["--lcores", &format!("100@{main},101@{worker}"), "--main-lcore=100", "--no-pci", "--no-telemetry"]);
+    let mut command = setting.child("dpdk-testpmd");
+    command.args(["--lcores", &lcores, "--main-lcore=100", "--no-pci", "--no-telemetry"]);
     command.args(if setting.huge { ["--in-memory"].as_slice() } else { &["--no-huge", "--no-shconf"] });
     command.args(["-m", &network::MEMORY_MB.to_string(), "-d", super::DEVICE_FILE]);
-    command.arg(format!("--file-prefix={}", testpmd_prefix()));
-    command.arg(format!("--vdev={},{}", network::device(&load), network::device_files(&setting.folder)));
+    command.arg(format!("--file-prefix={TESTPMD_PREFIX}"));
+    command.arg(format!("--vdev={},{}", network::device(load, *workers), network::device_files(&setting.folder)));
     command.args(["--", "--forward-mode=5tswap", "--auto-start", "--no-mlockall", "--total-num-mbufs=8192"]);
     command.arg("--port-topology=loop");
+    command.args(["nb-cores", "rxq", "txq"].map(|option| format!("--{option}={workers}")));
     // It ends when it can read no more.
     let child = command.stdin(Stdio::piped()).stdout(output).stderr(errors).spawn();
     let mut testpmd = Testpmd(
@@ -117,13 +124,18 @@ pub fn baseline(setting: &Setting, load: &Load) -> Result<Figure, Failure> {
     );
     // It needs no preparation: traffic begins with its first poll.
     setting.open_traffic()?;
-    let figure = watch(setting, &load, || testpmd.check_running(&log))?;
+    let figure = watch(setting, load, *workers, || testpmd.check_running(&log))?;
     testpmd.stop()?;
     Ok(figure)
 }
 
 /// Waits until the windows are enough.
-fn watch(setting: &Setting, load: &Load, mut check: impl FnMut() -> Result<(), Failure>) -> Result<Figure, Failure> {
+fn watch(
+    setting: &Setting,
+    load: &Load,
+    queues: usize,
+    mut check: impl FnMut() -> Result<(), Failure>,
+) -> Result<Figure, Failure> {
     let ((undisturbed_enough, all_enough), settled) = match load.traffic {
         Traffic::New => (WINDOWS_ENOUGH_NEW, Settled { after_ns: NEW_SETTLE_NS, passes: 0, average: Average::Mean }),
         _ => (WINDOWS_ENOUGH, Settled { after_ns: SETTLE_NS, passes: 1, average: Average::Median }),
@@ -131,46 +143,20 @@ fn watch(setting: &Setting, load: &Load, mut check: impl FnMut() -> Result<(), F
     let begin = Instant::now();
     wait_until("traffic had settled", TRAFFIC_WITHIN * 2, || {
         check()?;
-        let counts = setting.records(load.workers).iter().map(|records| records.count(settled)).collect::<Vec<_>>();
-        let undisturbed = counts.iter().map(|count| count.0).min().unwrap_or(0);
-        let all = counts.iter().map(|count| count.1).min().unwrap_or(0);
+        let (undisturbed, all) = windows::count(&setting.records(queues), settled);
         Ok(undisturbed >= undisturbed_enough || all >= all_enough || begin.elapsed() > TRAFFIC_WITHIN)
     })?;
-    windows::figure(&setting.records(load.workers), settled)
-}
-
-/// What the director's counters say that should not be.
-fn counters(run_dir: &Path) -> Result<Vec<String>, Failure> {
-    let ask = |error: control::ClientError| Failure::new(error.to_string());
-    let drops = Client::connect(run_dir).and_then(|mut client| client.drops()).map_err(ask)?.drops;
-    let workers = Client::connect(run_dir).and_then(|mut client| client.workers()).map_err(ask)?.workers;
-    let drops = drops.iter().filter(|drop| drop.total > 0);
-    let mut wrong: Vec<String> = drops.map(|drop| format!("{} frames dropped: {}", drop.total, drop.meaning)).collect();
-    for worker in workers {
-        if !worker.identity_holds() || worker.held > 0 {
-            wrong.push(format!("worker {}: frames in and frames out differ: {worker:?}", worker.lcore));
-        }
-    }
-    Ok(wrong)
-}
-
-/// What the device's counters say that should not be. The director may send more than it got: announcements of its addresses.
-fn losses(queues: &[Records]) -> Vec<String> {
-    let sum = |count: fn(&windows::Record) -> u64| queues.iter().map(|records| count(&records.last())).sum::<u64>();
-    let (rx, tx) = (sum(|last| last.rx), sum(|last| last.tx));
-    let mut wrong = Vec::new();
-    // Several queues do not write at one moment; hand-off rings then hold what is between.
-    if queues.len() == 1 && tx + IN_FLIGHT_MAX < rx {
-        wrong.push(format!("{} frames lost: {rx} received, {tx} sent", rx - tx));
-    }
-    let (unanswered, no_buffer) = (sum(|last| last.answers_lost), sum(|last| last.no_buffer));
-    if unanswered > 0 || no_buffer > 0 {
-        wrong.push(format!("the device lost {unanswered} answers and found no buffer {no_buffer} times"));
-    }
-    wrong
+    windows::figure(&setting.records(queues), settled)
 }
 
 impl Setting {
+    /// A program that finds the load device and is killed if we are.
+    fn child(&self, program: impl AsRef<OsStr>) -> Command {
+        let mut command = Command::new("setpriv");
+        command.env("LD_LIBRARY_PATH", &self.device).args(["--pdeathsig", "KILL", "--"]).arg(program);
+        command
+    }
+
     fn empty_folder(&self) -> Result<(), Failure> {
         let failure = |error| Failure::new(format!("{}: {error}", self.folder.display()));
         if self.folder.exists() {
@@ -185,9 +171,19 @@ impl Setting {
         Ok(())
     }
 
-    fn records(&self, queues: usize) -> Vec<Records> {
-        let path = |queue| if queue == 0 { "stat".to_owned() } else { format!("stat.{queue}") };
-        (0..queues).map(|queue| Records::read(&self.folder.join(path(queue)))).collect()
+    /// The clients fall silent; answers and what is under way still come out.
+    fn close_traffic(&self) -> Result<(), Failure> {
+        let start = self.folder.join("start");
+        fs::remove_file(&start).map_err(|error| Failure::new(format!("{}: {error}", start.display())))
+    }
+
+    /// What the load device wrote.
+    pub fn records(&self, queues: usize) -> Vec<Records> {
+        (0..queues).map(|queue| Records::read(&self.of_queue("stat", queue))).collect()
+    }
+
+    fn of_queue(&self, name: &str, queue: usize) -> PathBuf {
+        self.folder.join(if queue == 0 { name.to_owned() } else { format!("{name}.{queue}") })
     }
 }
 
@@ -217,10 +213,6 @@ impl Drop for Testpmd {
         let _ = self.0.kill();
         let _ = self.0.wait();
         // DPDK leaves this behind.
-        let _ = fs::remove_dir(Path::new("/var/run/dpdk").join(testpmd_prefix()));
+        let _ = fs::remove_dir(Path::new("/var/run/dpdk").join(TESTPMD_PREFIX));
     }
-}
-
-fn testpmd_prefix() -> String {
-    format!("uvs-bench{}", std::process::id())
 }

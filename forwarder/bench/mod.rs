@@ -4,24 +4,27 @@
 //! testpmd 5tswap on the same device in the same minute: machines differ and drift, the multiple holds. Speed alone proves nothing: what
 //! came out is decoded and the counters must agree, or the run fails.
 
+mod accounts;
 pub mod case;
 mod machine;
 pub mod measure;
 pub mod network;
+mod own;
 mod pages;
 pub mod sample;
 pub mod table;
 pub mod windows;
 
 use crate::demo::wait;
-use case::{Case, Round};
+use case::Round;
 use measure::Setting;
+use own::OwnFolder;
 use pages::Pages;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
-use table::Results;
+use table::{Results, Run};
 
 pub use crate::demo::Failure;
 
@@ -37,9 +40,9 @@ pub struct BenchArgs {
     /// Only cases whose names have these words: --only nat,ipv6,1000 (methods, families, protocols; numbers of flows, new, both)
     #[arg(long, value_name = "WORDS", value_delimiter = ',')]
     pub only: Vec<String>,
-    /// Workers, each with a receive queue of its own
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    pub workers: usize,
+    /// Numbers of workers, each with a receive queue of its own (default: 1,2 where there are two cores; with --quick: 1)
+    #[arg(long, value_name = "N,…", value_delimiter = ',')]
+    pub workers: Vec<usize>,
     /// Print JSON; what a person reads goes to standard error
     #[arg(long)]
     pub json: bool,
@@ -61,17 +64,19 @@ pub fn run(args: &BenchArgs) -> ExitCode {
 }
 
 fn measure_all(args: &BenchArgs) -> Result<bool, Failure> {
-    let rounds = case::rounds(args.quick, args.workers, &args.only);
+    let workers = machine::worker_counts(&args.workers, args.quick)?;
+    let rounds = case::rounds(args.quick, &workers, &args.only);
     if rounds.is_empty() {
         return Err(Failure::new(format!("--only {}: no case has all these words", args.only.join(","))));
     }
     let device = device(args.device.as_deref())?;
     wait::catch_signals()?;
-    let pages = Pages::reserve();
-    let (lcores, main_core) = machine::cores(args.workers)?;
+    let own = OwnFolder::take()?;
+    let pages = Pages::reserve(&own);
+    let (lcores, main_core) = machine::cores(&workers);
     let setting = Setting {
         uvs: std::env::current_exe().map_err(|error| Failure::new(format!("this program's own path: {error}")))?,
-        folder: std::env::temp_dir().join(format!("uvs-bench-{}", std::process::id())),
+        folder: own.run_folder(),
         device,
         lcores,
         main_core,
@@ -81,7 +86,6 @@ fn measure_all(args: &BenchArgs) -> Result<bool, Failure> {
     let machine = machine::describe(&pages);
     say(&machine::text(&machine));
     let results: Result<Vec<_>, _> = rounds.into_iter().map(|round| measure_round(&setting, round)).collect();
-    let _ = std::fs::remove_dir_all(&setting.folder);
     let results = results?;
     let text = if args.json {
         format!("{:#}\n", table::json(&results, &machine))
@@ -92,35 +96,41 @@ fn measure_all(args: &BenchArgs) -> Result<bool, Failure> {
     Ok(summary(&results, begin))
 }
 
-/// The baseline, then each method.
+/// The baseline and the cases in turn.
 fn measure_round(setting: &Setting, round: Round) -> Result<Results, Failure> {
-    let baseline = measure::baseline(setting, &round.load)?;
-    let mut measured = Vec::new();
-    for &method in &round.methods {
-        let case = Case { load: round.load, method };
-        let one = measure::director(setting, &case).map_err(|failure| Failure::new(format!("{case}: {failure}")))?;
-        let ratio = one.figure.cycles / baseline.cycles;
-        let disturbed = if one.figure.disturbed { " (the core was shared)" } else { "" };
-        say(&format!("{case:<32} {:>5.0} cycles, {ratio:.1} × 5tswap{disturbed}", one.figure.cycles));
-        one.wrong.iter().for_each(|wrong| say(&format!("  WRONG: {wrong}")));
-        measured.push(one);
+    let mut runs: Vec<Run> = Vec::new();
+    for case in round.cases {
+        let baseline = measure::baseline(setting, &case)?;
+        let measured =
+            measure::director(setting, &case).map_err(|failure| Failure::new(format!("{case}: {failure}")))?;
+        let figure = &measured.figure;
+        say(&format!(
+            "{case:<36} {:>5.0} cycles, {:.1} × 5tswap, {:.1} M/s{}",
+            figure.cycles,
+            figure.cycles / baseline.cycles,
+            figure.packets_per_s / 1e6,
+            if figure.disturbed { " (a core was shared)" } else { "" }
+        ));
+        measured.wrong.iter().for_each(|wrong| say(&format!("  WRONG: {wrong}")));
+        runs.push(Run { case, baseline, measured });
     }
-    Ok(Results { round, baseline, measured })
+    Ok(Results { load: round.load, runs })
 }
 
 /// What the whole run says about itself. True: nothing was wrong.
 fn summary(results: &[Results], begin: Instant) -> bool {
-    let all = || results.iter().flat_map(|results| &results.measured);
+    let runs = || results.iter().flat_map(|results| &results.runs);
+    let all = || runs().map(|run| &run.measured);
     let checked: usize = all().map(|measured| measured.checked).sum();
     let wrong = all().filter(|measured| !measured.wrong.is_empty()).count();
-    let figures = || all().map(|measured| &measured.figure).chain(results.iter().map(|results| &results.baseline));
+    let figures = || runs().flat_map(|run| [&run.measured.figure, &run.baseline]);
     let windows: usize = figures().map(|figure| figure.windows).sum();
     let discarded: usize = figures().map(|figure| figure.discarded).sum();
     let disturbed = figures().filter(|figure| figure.disturbed).count();
     say(&format!(
-        "TSC cycles of the worker's CPU time per packet, and multiples of 5tswap's. {} cases, {:.0} s.\n\
-         {checked} frames decoded; cases with something wrong: {wrong}.\n\
-         Figures are of {windows} windows of 100 ms. In {discarded} windows the thread was kept off its core: discarded,\n\
+        "TSC cycles of the workers' CPU time per packet, and multiples of 5tswap's. {} cases, {:.0} s.\n\
+         {checked} frames decoded; cases with something wrong or lost: {wrong}.\n\
+         Figures are of {windows} windows of 100 ms. In {discarded} windows a thread was kept off its core: discarded,\n\
          but for {disturbed} figures (~) that had too few others.",
         all().count(),
         begin.elapsed().as_secs_f64()

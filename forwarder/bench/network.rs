@@ -64,21 +64,21 @@ pub fn is_local(address: IpAddr) -> bool {
 }
 
 /// Whether the load device makes this flow.
-pub fn is_client(load: &Load, client: SocketAddr) -> bool {
+pub fn is_client(case: &Case, client: SocketAddr) -> bool {
     let low = match client.ip() {
         IpAddr::V4(address) => address.to_bits(),
         IpAddr::V6(address) if address.segments()[..6] == [0x2001, 0xdb8, 0xc, 0, 0, 0] => address.to_bits() as u32,
         IpAddr::V6(_) => return false,
     };
     let number = low.wrapping_sub(0x0a00_0001);
-    match load.traffic {
+    match case.load.traffic {
         Traffic::New => number < 1 << 22 && client.port() >= 1024,
-        _ => number < load.flows() && u32::from(client.port()) == 1024 + (number.wrapping_mul(40503) & 0x7fff),
+        _ => number < case.flows() && u32::from(client.port()) == 1024 + (number.wrapping_mul(40503) & 0x7fff),
     }
 }
 
 /// What the load device is told, but for its files.
-pub fn device(load: &Load) -> String {
+pub fn device(load: &Load, queues: usize) -> String {
     let family = if load.family == Family::V4 { 4 } else { 6 };
     let (mode, echo) = match load.traffic {
         Traffic::Established { .. } => ("est", 0),
@@ -86,10 +86,9 @@ pub fn device(load: &Load) -> String {
         Traffic::BothWays => ("est", 1),
     };
     format!(
-        "net_lbgen0,family={family},proto={},flows={},mode={mode},echo={echo},queues={}",
+        "net_lbgen0,family={family},proto={},flows={},mode={mode},echo={echo},queues={queues}",
         load.protocol_name(),
         load.flows(),
-        load.workers
     )
 }
 
@@ -101,14 +100,14 @@ pub fn device_files(folder: &Path) -> String {
 
 /// The director's configuration file.
 pub fn config_file(case: &Case, lcores: &[usize], folder: &Path, arguments: &[String]) -> String {
-    let Case { load, method } = case;
+    let Case { load, method, workers } = case;
     let family = load.family;
     let mut text = format!(
         "[director]\nworkers = {lcores:?}\nconns_max = {}\nrun_dir = \"{folder}\"\nidle = \"busy\"\n\
          [eal]\nhuge_pages = \"auto\"\nmemory_mb = {MEMORY_MB}\nargs = {arguments:?}\n\
          [[port]]\nname = \"load\"\ndevice = \"{},{}\"\naddresses = [\"{}/{prefix}\", \"{}/{prefix}\"]\n{} = \"{}\"\n",
         load.conns_max(),
-        device(load),
+        device(load, *workers),
         device_files(folder),
         on_wan(family, 1, 1),
         director(family),
@@ -170,15 +169,15 @@ mod tests {
 
     #[test]
     fn the_director_takes_every_file() {
-        for round in case::rounds(false, 1, &[]) {
-            for method in round.methods {
-                let case = Case { load: round.load, method };
-                let text = config_file(&case, &[1], Path::new("/nowhere"), &["-d".into(), "x.so".into()]);
+        for round in case::rounds(false, &[1, 2], &[]) {
+            for case in round.cases {
+                let text =
+                    config_file(&case, &[1, 0][..case.workers], Path::new("/nowhere"), &["-d".into(), "x.so".into()]);
                 let config =
                     config::parse(&text, "bench.toml").unwrap_or_else(|error| panic!("{case}: {error}\n{text}"));
                 assert_eq!(config.services[0].servers.len(), SERVERS, "{case}");
                 let locals = &config.fullnat.local_addresses;
-                assert_eq!(locals.len(), if method == Method::FullNat { 32 } else { 0 }, "{case}");
+                assert_eq!(locals.len(), if case.method == Method::FullNat { 32 } else { 0 }, "{case}");
                 assert!(locals.iter().all(|&address| is_local(address)), "{case}: {locals:?}");
             }
         }

@@ -41,11 +41,11 @@ struct Flows {
     locals: HashSet<(SocketAddr, usize)>,
 }
 
-/// Looks at a whole capture file.
-pub fn check(case: &Case, pcap: &[u8]) -> Found {
+/// Looks at whole capture files: one of each queue.
+pub fn check(case: &Case, files: &[Vec<u8>]) -> Found {
     let mut found = Found::default();
     let mut flows = Flows::default();
-    for frame in frames(pcap) {
+    for frame in files.iter().flat_map(|file| frames(file)) {
         match check_frame(case, frame, &mut flows) {
             Ok(true) => found.packets += 1,
             // What the director says about itself: neighbour discovery and ARP.
@@ -134,7 +134,7 @@ fn check_inbound(case: &Case, mac: Mac, packet: &Packet<'_>, flows: &mut Flows) 
     let made = flows.locals.len() as u64;
     let possible = match case.load.traffic {
         Traffic::New => u64::MAX,
-        _ => case.load.flows().into(),
+        _ => case.flows().into(),
     };
     if made > possible { Err(format!("{made} local endpoints for {possible} flows")) } else { Ok(()) }
 }
@@ -197,7 +197,7 @@ impl<'a> Packet<'a> {
 }
 
 fn expect_client(case: &Case, client: SocketAddr) -> Result<(), String> {
-    let known = network::is_client(&case.load, client);
+    let known = network::is_client(case, client);
     if known { Ok(()) } else { Err(format!("{client} is no client")) }
 }
 
@@ -214,7 +214,7 @@ mod tests {
 
     fn case(method: Method, family: Family) -> Case {
         let traffic = Traffic::Established { flows: 1000 };
-        Case { load: Load { family, protocol: Protocol::Udp, traffic, workers: 1 }, method }
+        Case { load: Load { family, protocol: Protocol::Udp, traffic }, method, workers: 1 }
     }
 
     /// A frame from client 0 to real server 3 as the method should send it.
@@ -251,7 +251,7 @@ mod tests {
             for method in METHODS.into_iter().filter(|method| *method != Method::Tun) {
                 let case = case(method, family);
                 let frame = right(&case);
-                let found = check(&case, &pcap(std::slice::from_ref(&frame)));
+                let found = check(&case, &[pcap(std::slice::from_ref(&frame))]);
                 assert_eq!((found.packets, found.wrong.len()), (1, 0), "{case}: {:?}", found.wrong);
                 for at in 0..frame.len() {
                     let mut frame = frame.clone();
@@ -260,7 +260,7 @@ mod tests {
                     if family == Family::V6 && (14..18).contains(&at) {
                         continue;
                     }
-                    let found = check(&case, &pcap(std::slice::from_ref(&frame)));
+                    let found = check(&case, &[pcap(std::slice::from_ref(&frame))]);
                     assert_eq!(found.packets, 0, "{case}: byte {at}: {}", describe(&frame));
                 }
             }
@@ -272,7 +272,7 @@ mod tests {
         let case = case(Method::Dr, Family::V4);
         let mut other = right(&case);
         other[..6].copy_from_slice(&network::server_mac(4).0);
-        let found = check(&case, &pcap(&[right(&case), other]));
+        let found = check(&case, &[pcap(&[right(&case), other])]);
         assert_eq!(found.packets, 1);
         assert!(found.wrong[0].starts_with("real server of this flow 4, must be 3"), "{:?}", found.wrong);
     }
