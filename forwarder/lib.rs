@@ -10,6 +10,7 @@ pub mod demo;
 pub mod director;
 #[cfg(feature = "dpdk")]
 pub mod dpdk;
+pub mod fragments;
 pub mod local_ports;
 pub mod neigh;
 pub mod pipeline;

@@ -19,8 +19,8 @@ pub struct Counts {
     pub received: u64,
     /// Frames that other workers gave.
     pub handed_in: u64,
-    /// Frames made here: ICMP, RST, echo replies, and what control sends. What was due and could not be made is here, too,
-    /// and dropped.
+    /// Frames made here: ICMP, RST, echo replies, reassembled packets, fragments, and what control sends. What was due and
+    /// could not be made is here, too, and dropped.
     pub created: u64,
     /// Frames that devices took.
     pub sent: u64,
@@ -30,7 +30,7 @@ pub struct Counts {
     pub handed_out: u64,
     /// Frames used up here.
     pub consumed: u64,
-    /// Frames that wait for a next hop now.
+    /// Frames that wait for a next hop, or for other fragments, now.
     pub held: u64,
     /// Frames dropped, by reason.
     pub dropped: [u64; REASONS],

@@ -7,6 +7,7 @@
 //! with services of marks:   client → anything       as to a VIP, unless the source is a NAT real server
 //! anything else             server → client         h = H(destination endpoint)
 //! an ICMP error             the same, on the flow of the quoted packet in the error's own direction
+//! a fragment                h = H(source, destination, identification, protocol); the whole packet then goes to its flow's
 //! ```
 //!
 //! What a mark takes is not asked: a rule may also fit replies, and rules change while their conns live. A frame from a NAT
@@ -160,6 +161,12 @@ impl Steering {
             (None, _) => self.hashes.seed.hash_endpoint(key.dst_bytes(), key.dport()),
         };
         usize::from(self.owners[hash as usize % OWNERS])
+    }
+
+    /// The worker that puts together the packet with this fragment key.
+    #[cold]
+    pub fn fragment_owner(&self, key: &Key) -> usize {
+        usize::from(self.owners[self.hashes.seed.hash(key) as usize % OWNERS])
     }
 
     #[inline]

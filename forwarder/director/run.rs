@@ -4,6 +4,7 @@ use super::show::Answering;
 use super::started::{self, State};
 use super::{Control, WorkerParts, plan};
 use crate::dpdk::{Device, DeviceAddress, DpdkPort, Eal, EalLog, EalPlan, HugePages, Link, Pool, PortInfo, lcore};
+use crate::fragments::waiting::FRAGMENTS_MAX;
 use crate::pipeline::Now;
 use crate::port::BURST;
 use crate::port::fault::{Fault, FaultPort, TEST_VARIABLE};
@@ -11,7 +12,7 @@ use crate::steer::{self, Hashes};
 use crate::worker::held::HELD_MAX;
 use crate::worker::idle::IdleWait;
 use crate::worker::limit::ANSWERS_PER_S;
-use crate::worker::peers::{HANDED_MAX, Peers};
+use crate::worker::peers::{CHAINED_MAX, HANDED_MAX, Peers};
 use crate::worker::{Worker, WorkerPort};
 use config::{Config, Idle};
 use control::{Admin, show};
@@ -123,8 +124,9 @@ fn open_devices(eal: &mut Eal, config: &Config, hashes: &Hashes) -> Result<(Vec<
     let queues: Vec<_> =
         devices.iter().zip(&config.ports).map(|(device, port)| device.queues(queues_max(port))).collect();
     let mtu_max = config.ports.iter().map(|port| port.mtu).max().unwrap_or_default();
-    let in_rings = if workers > 1 { HANDED_MAX + BURST * (workers - 1) } else { 0 };
-    let waiting = workers * (HELD_MAX + in_rings);
+    let between = HANDED_MAX + BURST * (workers - 1);
+    let (in_rings, chained) = if workers > 1 { (between, CHAINED_MAX) } else { (0, 0) };
+    let waiting = workers * (HELD_MAX + FRAGMENTS_MAX + in_rings) + chained;
     let pool = Pool::create(eal, &queues, workers, waiting as u32, mtu_max)?;
     for ((device, queues), port) in devices.iter_mut().zip(queues).zip(&config.ports) {
         device.configure(queues, port.mtu, &pool)?;

@@ -7,8 +7,13 @@
 //!        prepend ◀──── │ ────▶ trim_front    truncate │
 //! ```
 //!
-//! One segment, one owner: not `Clone`, so a buffer is given back exactly once. What receives and what makes frames lets
-//! no chain of segments in.
+//! One owner: not `Clone`, so a buffer is given back exactly once. What receives and what makes frames lets no chain of
+//! segments in; `chain` makes one of frames that are owned, and freeing its first segment frees all.
+//!
+//! ```text
+//!   first mbuf              next ─▶ second mbuf             next ─▶ …             pkt_len, nb_segs: in the first, of all
+//!   | Ethernet, IP, … data |        | data |                                      data_len: each mbuf's own
+//! ```
 
 use crate::port::Frame;
 use dpdk_sys::rte_mbuf;
@@ -27,7 +32,7 @@ impl Mbuf {
     /// Takes ownership.
     ///
     /// # Safety
-    /// `raw` is a valid mbuf of one segment that nobody else uses.
+    /// `raw` is a valid mbuf of one segment, its `next` null, that nobody else uses.
     #[inline(always)]
     pub(super) unsafe fn from_raw(raw: NonNull<rte_mbuf>) -> Self {
         Mbuf(raw)
@@ -65,24 +70,12 @@ impl Mbuf {
         unsafe { header.buf_addr.cast::<u8>().add(header.data_off.into()) }
     }
 
-    /// Appends `bytes`. False, and nothing changed, if the tailroom is shorter.
-    pub(super) fn append(&mut self, bytes: &[u8]) -> bool {
-        let header = self.header();
-        let used = usize::from(header.data_off) + usize::from(header.data_len);
-        if bytes.len() > usize::from(header.buf_len) - used {
-            return false;
-        }
-        // SAFETY: between used and buf_len there is room, as was just seen, and only this owner writes there.
-        unsafe { header.buf_addr.cast::<u8>().add(used).copy_from_nonoverlapping(bytes.as_ptr(), bytes.len()) };
-        self.set_length(usize::from(self.header().data_len) + bytes.len());
-        true
-    }
-
+    /// Sets the first segment's length; what hangs behind it stays.
     #[inline(always)]
     fn set_length(&mut self, length: usize) {
         let header = self.header_mut();
+        header.pkt_len = header.pkt_len - u32::from(header.data_len) + length as u32;
         header.data_len = length as u16;
-        header.pkt_len = length as u32;
     }
 }
 
@@ -124,6 +117,44 @@ impl Frame for Mbuf {
         if length < self.header().data_len.into() {
             self.set_length(length);
         }
+    }
+
+    fn push(&mut self, bytes: &[u8]) -> bool {
+        let header = self.header();
+        assert_eq!(header.nb_segs, 1, "bytes would be added in the middle of a chain");
+        let used = usize::from(header.data_off) + usize::from(header.data_len);
+        if bytes.len() > usize::from(header.buf_len) - used {
+            return false;
+        }
+        // SAFETY: between used and buf_len there is room, as was just seen, and only this owner writes there.
+        unsafe { header.buf_addr.cast::<u8>().add(used).copy_from_nonoverlapping(bytes.as_ptr(), bytes.len()) };
+        self.set_length(usize::from(self.header().data_len) + bytes.len());
+        true
+    }
+
+    fn chain(&mut self, rest: Mbuf) {
+        let (segments, bytes) = (rest.header().nb_segs, rest.header().pkt_len);
+        let header = self.header_mut();
+        assert_eq!(header.nb_segs, 1, "a chain grows at its front");
+        header.next = rest.raw();
+        header.nb_segs += segments;
+        header.pkt_len += bytes;
+        // The first segment owns it now.
+        std::mem::forget(rest);
+    }
+
+    fn segments(&self) -> impl Iterator<Item = &[u8]> {
+        let next = |header: &&rte_mbuf| -> Option<&rte_mbuf> {
+            // SAFETY: next is null or a valid mbuf that belongs to this chain, which is borrowed as self is.
+            unsafe { header.next.as_ref() }
+        };
+        std::iter::successors(Some(self.header()), next).map(|header| {
+            // SAFETY: as in start and bytes, for each mbuf of the chain.
+            unsafe {
+                let start = header.buf_addr.cast::<u8>().add(header.data_off.into());
+                slice::from_raw_parts(start, header.data_len.into())
+            }
+        })
     }
 
     #[inline(always)]

@@ -1,7 +1,7 @@
 //! One worker's view of a device: its own queues, so no lock; the process's pool, through its own cache.
 
 use super::{Mbuf, Pool, unfinished};
-use crate::port::{BURST, Burst, Port};
+use crate::port::{BURST, Burst, Frame, Port};
 use std::ptr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -118,6 +118,6 @@ impl Port for DpdkPort {
     #[inline]
     fn make(&mut self, bytes: &[u8]) -> Option<Mbuf> {
         let mut frame = self.pool.take()?;
-        frame.append(bytes).then_some(frame)
+        frame.push(bytes).then_some(frame)
     }
 }

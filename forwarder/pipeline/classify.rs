@@ -5,15 +5,21 @@
 //! 0            l3                l4                         end
 //! | Ethernet 14 | IPv4 / IPv6 (+) | TCP / UDP / ICMP, payload | padding |
 //! ```
+//!
+//! A fragment has no flow until its packet is whole: it gets a key of its own, by which it finds the other fragments. The
+//! reassembled packet comes by here again, as a chain of which only the first segment is looked at.
 
 use super::Reason;
-use crate::wire::{checksum, protocol};
+use crate::wire::{checksum, ipv6, protocol};
 use conntrack::Key;
 
 /// Length of an Ethernet header without VLAN tag.
 pub const ETHERNET_BYTES: usize = 14;
 /// Extension headers that are walked in an IPv6 packet; a longer chain is refused.
 const EXTENSIONS_MAX: usize = 8;
+
+/// Length of the IPv6 fragment header.
+pub const FRAGMENT_HEADER_BYTES: usize = 8;
 
 const ETHERTYPE_IPV4: u16 = 0x0800;
 const ETHERTYPE_ARP: u16 = 0x0806;
@@ -28,6 +34,8 @@ pub enum Class {
     IcmpError,
     /// An IP packet of any other kind: nothing but an address of the director's own can take it.
     Other,
+    /// A part of a packet: its key says of which, source, destination, identification and protocol.
+    Fragment,
     /// ARP or neighbour discovery: control's business.
     Neighbor,
     /// Not to be looked at further.
@@ -39,10 +47,10 @@ pub enum Class {
 pub struct Parsed {
     /// Where the IP header starts.
     pub l3: u16,
-    /// Where the TCP, UDP, SCTP or ICMP header starts.
+    /// Where the TCP, UDP, SCTP or ICMP header starts; in a fragment, its part of the payload.
     pub l4: u16,
-    /// Where the IP packet ends.
-    pub end: u16,
+    /// Where the IP packet ends, in a chain as if it were one segment.
+    pub end: u32,
     /// The port it came by.
     pub port: u8,
     /// IPv6?
@@ -62,7 +70,7 @@ impl Parsed {
 
     /// Bytes of the IP packet, header included.
     pub fn ip_bytes(&self) -> usize {
-        usize::from(self.end - self.l3)
+        self.end as usize - usize::from(self.l3)
     }
 }
 
@@ -86,13 +94,14 @@ impl StationMac {
     }
 }
 
-/// Looks at one frame that came by the port with this MAC. `key` is written if the frame has a flow.
+/// Looks at one frame that came by the port with this MAC. `key` is written if the frame has a flow. `rest_bytes` are in
+/// further segments, 0 for a received frame.
 ///
 /// What is found is written field by field where later stages read it: a struct that is built elsewhere and copied makes
 /// the CPU wait for its own stores.
 #[inline(always)]
-pub fn classify(frame: &[u8], mac: StationMac, parsed: &mut Parsed, key: &mut Key) {
-    if let Err(reason) = parse(frame, mac, parsed, key) {
+pub fn classify(frame: &[u8], rest_bytes: usize, mac: StationMac, parsed: &mut Parsed, key: &mut Key) {
+    if let Err(reason) = parse(frame, rest_bytes, mac, parsed, key) {
         parsed.class = Class::Refused(reason);
     }
 }
@@ -103,7 +112,7 @@ pub fn no_key() -> Key {
 }
 
 #[inline(always)]
-fn parse(frame: &[u8], mac: StationMac, parsed: &mut Parsed, key: &mut Key) -> Result<(), Reason> {
+fn parse(frame: &[u8], rest_bytes: usize, mac: StationMac, parsed: &mut Parsed, key: &mut Key) -> Result<(), Reason> {
     let Some((ethernet, l3)) = frame.split_first_chunk::<ETHERNET_BYTES>() else { return Err(Reason::Truncated) };
     let ethertype = u16::from_be_bytes([ethernet[12], ethernet[13]]);
     let to_us = mac.is_destination(ethernet);
@@ -111,8 +120,8 @@ fn parse(frame: &[u8], mac: StationMac, parsed: &mut Parsed, key: &mut Key) -> R
         return Err(Reason::OtherMac);
     }
     match ethertype {
-        ETHERTYPE_IPV4 if to_us => ipv4(l3, parsed, key),
-        ETHERTYPE_IPV6 => ipv6(l3, to_us, parsed, key),
+        ETHERTYPE_IPV4 if to_us => packet_v4(l3, rest_bytes, parsed, key),
+        ETHERTYPE_IPV6 => packet_v6(l3, rest_bytes, to_us, parsed, key),
         ETHERTYPE_ARP => {
             parsed.class = Class::Neighbor;
             Ok(())
@@ -124,14 +133,14 @@ fn parse(frame: &[u8], mac: StationMac, parsed: &mut Parsed, key: &mut Key) -> R
 
 /// RFC 791 §3.1, RFC 1122 §3.2.1.
 #[inline(always)]
-fn ipv4(l3: &[u8], parsed: &mut Parsed, key: &mut Key) -> Result<(), Reason> {
+fn packet_v4(l3: &[u8], rest_bytes: usize, parsed: &mut Parsed, key: &mut Key) -> Result<(), Reason> {
     let Some(header) = l3.first_chunk::<20>() else { return Err(Reason::Truncated) };
     let header_bytes = usize::from(header[0] & 15) * 4;
     let total = usize::from(u16::from_be_bytes([header[2], header[3]]));
     if header[0] >> 4 != 4 || header_bytes < 20 || total < header_bytes {
         return Err(Reason::BadHeader);
     }
-    if total > l3.len() {
+    if total > l3.len() + rest_bytes || header_bytes > l3.len() {
         return Err(Reason::Truncated);
     }
     // Nearly every header is 20 bytes long, and a sum of a known length has no loop.
@@ -146,17 +155,19 @@ fn ipv4(l3: &[u8], parsed: &mut Parsed, key: &mut Key) -> Result<(), Reason> {
     if destination[0] >= 224 {
         return Err(Reason::Multicast);
     }
-    // More fragments follow, or this one does not start the packet.
-    if u16::from_be_bytes([header[6], header[7]]) & 0x3fff != 0 {
-        return Err(Reason::Fragment);
-    }
     parsed.l3 = ETHERNET_BYTES as u16;
     parsed.l4 = (ETHERNET_BYTES + header_bytes) as u16;
-    parsed.end = u16::try_from(ETHERNET_BYTES + total).map_err(|_| Reason::BadHeader)?;
+    parsed.end = (ETHERNET_BYTES + total) as u32;
     parsed.v6 = false;
     parsed.protocol = header[9];
+    // More fragments follow, or this one does not start the packet.
+    if u16::from_be_bytes([header[6], header[7]]) & 0x3fff != 0 {
+        parsed.class = Class::Fragment;
+        *key = Key::v4(source, destination, u16::from_be_bytes([header[4], header[5]]), 0, header[9]);
+        return Ok(());
+    }
     parsed.class = Class::Flow;
-    let body = &l3[header_bytes..total];
+    let body = &l3[header_bytes..total.min(l3.len())];
     match Ports::of(body, header[9]) {
         Some(ports) => {
             *key = Key::v4(source, destination, ports.source, ports.destination, header[9]);
@@ -169,20 +180,21 @@ fn ipv4(l3: &[u8], parsed: &mut Parsed, key: &mut Key) -> Result<(), Reason> {
 
 /// RFC 8200 §3, §4.
 #[inline(always)]
-fn ipv6(l3: &[u8], to_us: bool, parsed: &mut Parsed, key: &mut Key) -> Result<(), Reason> {
+fn packet_v6(l3: &[u8], rest_bytes: usize, to_us: bool, parsed: &mut Parsed, key: &mut Key) -> Result<(), Reason> {
     let Some(header) = l3.first_chunk::<40>() else { return Err(Reason::Truncated) };
     if header[0] >> 4 != 6 {
         return Err(Reason::BadHeader);
     }
     let total = 40 + usize::from(u16::from_be_bytes([header[4], header[5]]));
-    if total > l3.len() {
+    if total > l3.len() + rest_bytes {
         return Err(Reason::Truncated);
     }
-    let (protocol, header_bytes) = extensions(&l3[..total])?;
-    let body = &l3[header_bytes..total];
+    let l3 = &l3[..total.min(l3.len())];
+    let (protocol, header_bytes) = extensions(l3)?;
+    let body = &l3[header_bytes..];
     parsed.l3 = ETHERNET_BYTES as u16;
     parsed.l4 = (ETHERNET_BYTES + header_bytes) as u16;
-    parsed.end = u16::try_from(ETHERNET_BYTES + total).map_err(|_| Reason::BadHeader)?;
+    parsed.end = (ETHERNET_BYTES + total) as u32;
     parsed.v6 = true;
     parsed.protocol = protocol;
     parsed.class = Class::Flow;
@@ -199,6 +211,9 @@ fn ipv6(l3: &[u8], to_us: bool, parsed: &mut Parsed, key: &mut Key) -> Result<()
     if source[0] == 0xff || u128::from_be_bytes(source) <= 1 {
         return Err(Reason::Martian);
     }
+    if protocol == protocol::FRAGMENT {
+        return fragment_v6(source, destination, body, parsed, key);
+    }
     match Ports::of(body, protocol) {
         Some(ports) => {
             *key = Key::v6(source, destination, ports.source, ports.destination, protocol);
@@ -207,6 +222,27 @@ fn ipv6(l3: &[u8], to_us: bool, parsed: &mut Parsed, key: &mut Key) -> Result<()
         }
         None => without_ports(body, parsed, key),
     }
+}
+
+/// RFC 8200 §4.5. Source, destination and identification say which packet it is a part of; that the parts agree in what
+/// comes behind the header is not asked, the first one's word counts.
+#[cold]
+fn fragment_v6(
+    source: [u8; 16],
+    destination: [u8; 16],
+    body: &[u8],
+    parsed: &mut Parsed,
+    key: &mut Key,
+) -> Result<(), Reason> {
+    let Some(&[next, _, _, _, a, b, c, d]) = body.first_chunk::<FRAGMENT_HEADER_BYTES>() else {
+        return Err(Reason::Truncated);
+    };
+    parsed.l4 += FRAGMENT_HEADER_BYTES as u16;
+    parsed.protocol = next;
+    parsed.class = Class::Fragment;
+    let [high, low] = [[a, b], [c, d]].map(u16::from_be_bytes);
+    *key = Key::v6(source, destination, high, low, protocol::FRAGMENT);
+    Ok(())
 }
 
 /// What classify wants of a TCP, UDP or SCTP header.
@@ -281,11 +317,13 @@ fn quoted_v6(packet: &[u8]) -> Option<Key> {
     if header[0] >> 4 != 6 {
         return None;
     }
-    let (protocol, header_bytes) = extensions(packet).ok()?;
-    if !has_ports(protocol) {
+    let upper = ipv6::upper_layer(packet)?;
+    let later_fragment = upper.fragment.is_some_and(|part| part.offset_bytes != 0);
+    let protocol = upper.protocol;
+    if later_fragment || !has_ports(protocol) {
         return None;
     }
-    let ports = packet.get(header_bytes..)?.first_chunk::<8>()?;
+    let ports = packet.get(upper.offset..)?.first_chunk::<8>()?;
     let source: [u8; 16] = std::array::from_fn(|i| header[8 + i]);
     let destination: [u8; 16] = std::array::from_fn(|i| header[24 + i]);
     Some(Key::v6(
@@ -301,7 +339,7 @@ fn has_ports(protocol: u8) -> bool {
     matches!(protocol, protocol::TCP | protocol::UDP | protocol::SCTP)
 }
 
-/// Walks the extension headers of an IPv6 packet. Gives the protocol behind them and where it starts.
+/// Walks the extension headers of an IPv6 packet, up to a fragment header. Gives the protocol behind them and where it starts.
 #[inline(always)]
 fn extensions(packet: &[u8]) -> Result<(u8, usize), Reason> {
     let mut next = packet[6];
@@ -318,7 +356,6 @@ fn extensions(packet: &[u8]) -> Result<(u8, usize), Reason> {
                     return Err(Reason::Truncated);
                 }
             }
-            protocol::FRAGMENT => return Err(Reason::Fragment),
             _ => return Ok((next, offset)),
         }
     }

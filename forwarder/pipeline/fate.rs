@@ -10,9 +10,10 @@ pub enum Fate {
     Passed,
     /// Given to the worker that owns its flow.
     HandedOut,
-    /// Used up here: ARP, neighbour discovery, or a frame that was answered.
+    /// Used up here: ARP, neighbour discovery, a frame that was answered, fragments that became a packet, a packet that
+    /// became fragments.
     Consumed,
-    /// Waits for its next hop.
+    /// Waits for its next hop, or for other fragments.
     Held,
     /// Thrown away, and why.
     Dropped(Reason),
@@ -48,7 +49,11 @@ reasons! {
     OtherEtherType = "other_ethertype": "neither IPv4, IPv6 nor ARP; VLAN tags are not understood yet",
     Multicast = "multicast": "an IP packet to a multicast or broadcast address that nothing here listens to",
     Martian = "martian": "a source address that no sender can have: multicast, broadcast, unspecified, loopback",
-    Fragment = "fragment": "a fragment; fragments are not reassembled yet",
+    BadFragment = "bad_fragment": "a fragment that cannot be a part of a packet: impossible length, offset or end",
+    FragmentOverlap = "fragment_overlap": "fragments of a packet overlap, so that nobody knows what it says",
+    FragmentDuplicate = "fragment_duplicate": "the fragment was there already",
+    FragmentTimeout = "fragment_timeout": "other fragments of the packet did not come in time",
+    FragmentsFull = "fragments_full": "the oldest fragments made room for newer ones: too many wait, or too many of one sender",
     NotForUs = "not_for_us": "for another host, and no conn knows it; the director does not route yet",
     OtherProtocol = "other_protocol": "for an address of the director, of a protocol that it does not serve",
     IcmpUnmatched = "icmp_unmatched": "an ICMP message about no conn that is known here",
@@ -63,12 +68,11 @@ reasons! {
     HeldTooLong = "held_too_long": "the frame waited for its next hop longer than its time limit",
     TtlExpired = "ttl_expired": "the TTL or hop limit is used up",
     TooBig = "too_big": "longer than the path takes; the sender was told (fragmentation needed, packet too big)",
-    WouldFragment = "would_fragment": "longer than the path takes and may be fragmented; fragments are not made yet",
     NoHeadroom = "no_headroom": "the device left no room in front of the frame for a tunnel header",
     HandoffFull = "handoff_full": "the ring to the worker that owns the flow, or that can transmit, was full",
     TxRefused = "tx_refused": "the device refused to transmit",
     AnswerLimited = "answer_limited": "an answer of the director's own was due but over its rate limit, or not to be had",
-    NoBuffer = "no_buffer": "a frame of the director's own was due, but every buffer was in use",
+    NoBuffer = "no_buffer": "a frame of the director's own or a fragment was due, but every buffer was in use",
     ControlBusy = "control_busy": "an ARP or neighbour discovery frame found the ring to control full",
     Stopped = "stopped": "the director stopped while the frame waited",
 }

@@ -31,6 +31,8 @@ pub enum Step {
     Admit,
     /// Along this conn.
     Forward(Hit),
+    /// A fragment: kept until its packet is whole.
+    Reassemble,
     /// To the director's own address: answered as a host would.
     Local,
     /// To control.
@@ -70,8 +72,21 @@ impl Batch {
         self.parsed.push(Parsed { port, ..Parsed::NOTHING });
         self.keys.push(no_key());
         if let (Some(parsed), Some(key)) = (self.parsed.last_mut(), self.keys.last_mut()) {
-            classify(frame, mac, parsed, key);
+            classify(frame, 0, mac, parsed, key);
         }
+    }
+
+    /// Adds a reassembled packet: the bytes of its first segment, and how many follow.
+    #[cold]
+    pub fn add_whole(&mut self, first: &[u8], rest_bytes: usize, port: u8, mac: StationMac) {
+        let (mut parsed, mut key) = (Parsed { port, ..Parsed::NOTHING }, no_key());
+        classify(first, rest_bytes, mac, &mut parsed, &mut key);
+        // A fragment within fragments, and neighbour discovery in fragments (RFC 6980): nobody means well by them.
+        if matches!(parsed.class, Class::Fragment | Class::Neighbor) {
+            parsed.class = Class::Refused(Reason::BadFragment);
+        }
+        self.parsed.push(parsed);
+        self.keys.push(key);
     }
 
     /// Looks all flows up.
@@ -83,6 +98,7 @@ impl Batch {
             self.steps.push(match (parsed.class, hit) {
                 (Class::Flow | Class::IcmpError, Some(hit)) => Step::Forward(hit),
                 (Class::Flow | Class::IcmpError, None) => Step::Admit,
+                (Class::Fragment, _) => Step::Reassemble,
                 (Class::Other, _) => Step::Local,
                 (Class::Neighbor, _) => Step::Neighbor,
                 (Class::Refused(reason), _) => Step::Refuse(reason, None),

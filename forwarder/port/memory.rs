@@ -8,6 +8,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 /// Room in front of a frame, as DPDK leaves it.
 const HEADROOM_BYTES: usize = 128;
+/// Room for a frame behind that, as a pool for an MTU of 1500 gives it. A longer frame fits its buffer and nothing else.
+const ROOM_BYTES: usize = 2_048;
 
 /// Buffers that are free, of the pool that several ports take theirs from. A frame gives its own back when it ends.
 #[derive(Clone)]
@@ -36,7 +38,8 @@ impl MemoryPool {
         self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |free| free.checked_sub(1)).ok()?;
         let mut buffer = vec![0; headroom];
         buffer.extend_from_slice(bytes);
-        Some(MemoryFrame { buffer, start: headroom, pool: self.clone() })
+        let tailroom = ROOM_BYTES.saturating_sub(bytes.len());
+        Some(MemoryFrame { buffer, start: headroom, pool: self.clone(), tailroom, rest: Vec::new() })
     }
 }
 
@@ -45,6 +48,10 @@ pub struct MemoryFrame {
     buffer: Vec<u8>,
     start: usize,
     pool: MemoryPool,
+    /// Bytes that may be added at its end.
+    tailroom: usize,
+    /// Further segments.
+    rest: Vec<MemoryFrame>,
 }
 
 impl Drop for MemoryFrame {
@@ -76,6 +83,26 @@ impl Frame for MemoryFrame {
 
     fn truncate(&mut self, length: usize) {
         self.buffer.truncate(self.start + length);
+    }
+
+    fn push(&mut self, bytes: &[u8]) -> bool {
+        let fits = bytes.len() <= self.tailroom;
+        if fits {
+            self.tailroom -= bytes.len();
+            self.buffer.extend_from_slice(bytes);
+        }
+        fits
+    }
+
+    fn chain(&mut self, mut rest: MemoryFrame) {
+        assert!(self.rest.is_empty(), "a chain grows at its front");
+        let further = std::mem::take(&mut rest.rest);
+        self.rest.push(rest);
+        self.rest.extend(further);
+    }
+
+    fn segments(&self) -> impl Iterator<Item = &[u8]> {
+        std::iter::once(self.bytes()).chain(self.rest.iter().map(MemoryFrame::bytes))
     }
 }
 
@@ -165,6 +192,7 @@ impl Port for MemoryPort {
     fn tx_burst(&mut self, frames: &mut Burst<MemoryFrame>) {
         let mut wire = self.0.wire();
         let count = frames.len().min(wire.tx_room);
+        assert!(frames.iter().all(|frame| frame.rest.is_empty()), "a chain is cut before it is transmitted");
         wire.tx_room -= count;
         wire.from_director.extend(frames.drain(..count).map(|frame| frame.bytes().to_vec()));
     }

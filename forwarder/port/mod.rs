@@ -14,11 +14,14 @@ pub const BURST: usize = 32;
 pub type Burst<F> = ArrayVec<F, BURST>;
 
 /// One frame of a device: an owned buffer, starting at the Ethernet header. Moves between threads, is never shared.
-/// Received frames are one segment. Dropping a frame gives its buffer back.
+/// Dropping a frame gives its buffer back.
+///
+/// Received frames are one segment, and so is every frame that is transmitted. In between, a reassembled packet is a chain:
+/// its first segment has all headers, further ones are payload, and only what says so below sees them.
 pub trait Frame: Send + Sized {
-    /// The frame's bytes.
+    /// The first segment's bytes.
     fn bytes(&self) -> &[u8];
-    /// The frame's bytes, to be rewritten in place.
+    /// The first segment's bytes, to be rewritten in place.
     fn bytes_mut(&mut self) -> &mut [u8];
     /// Grows the frame by `count` bytes at its front. False, and nothing changed, if the headroom is shorter than that.
     fn prepend(&mut self, count: usize) -> bool;
@@ -28,6 +31,17 @@ pub trait Frame: Send + Sized {
     fn truncate(&mut self, length: usize);
     /// Asks the CPU to load what says where the bytes are. For a frame that another core held.
     fn prefetch_descriptor(&self) {}
+    /// Grows the frame, which is one segment, by these bytes at its end. False, and nothing changed, if the room behind it
+    /// is shorter.
+    fn push(&mut self, bytes: &[u8]) -> bool;
+    /// Hangs a frame with all its segments behind this one, which is one segment.
+    fn chain(&mut self, rest: Self);
+    /// The bytes of each segment, the first one's first.
+    fn segments(&self) -> impl Iterator<Item = &[u8]>;
+    /// The bytes of all segments together.
+    fn total_bytes(&self) -> usize {
+        self.segments().map(<[u8]>::len).sum()
+    }
     /// Asks the CPU to load the first line of the frame.
     fn prefetch(&self) {}
 }

@@ -231,7 +231,7 @@ proptest! {
         ttl::decrement(&mut l3.clone());
         tun::inner_at(&l3);
         icmp::quoted(&l3, l4);
-        icmp::echo_reply(&mut l3.clone(), l4, 1);
+        icmp::echo_reply(&mut l3.clone(), 0, l4, 1);
         reset::reset(&mut [0; reset::RESET_BYTES_MAX], &l3, l4);
         reset::reset(&mut [0; 30], &l3, l4);
     }

@@ -31,12 +31,18 @@ pub const fn inner_bytes_max(path_mtu: usize, is_outer_ipv6: bool) -> usize {
 }
 
 /// Writes the outer header into the first [`outer_bytes`] of `packet`; the inner packet, with its TTL decremented,
-/// follows them. Source and destination are the director's and the real server's addresses, of one family, which is
+/// follows them, together `total_bytes`, of which some may lie in further segments. Source and destination are the director's and the real server's addresses, of one family, which is
 /// the outer header's. `id` is used if DF stays clear. False, and nothing changed, if the inner packet is none or the
 /// outer one would be longer than 65535.
 #[inline]
-pub fn encapsulate(packet: &mut [u8], source: &[u8], destination: &[u8], pmtu_discovery: bool, id: u16) -> bool {
-    let total_bytes = packet.len();
+pub fn encapsulate(
+    packet: &mut [u8],
+    total_bytes: usize,
+    source: &[u8],
+    destination: &[u8],
+    pmtu_discovery: bool,
+    id: u16,
+) -> bool {
     if let (Ok(source), Ok(destination)) = (source.try_into(), destination.try_into()) {
         let Some((outer, inner)) = packet.split_first_chunk_mut::<{ Ipv4::BYTES }>() else { return false };
         let Some(inner) = Inner::of(inner) else { return false };
@@ -149,7 +155,8 @@ mod tests {
         ];
         for (name, frame, pmtu_discovery, expect) in rows {
             let mut packet = [&[0; 20], &frame[14..]].concat();
-            assert!(encapsulate(&mut packet, &DIRECTOR, &SERVER, pmtu_discovery, 0x098b), "{name}");
+            let total = packet.len();
+            assert!(encapsulate(&mut packet, total, &DIRECTOR, &SERVER, pmtu_discovery, 0x098b), "{name}");
             assert_eq!(packet[..12], expect, "{name}");
             assert_eq!(packet[20..], frame[14..], "{name}");
         }
@@ -160,10 +167,10 @@ mod tests {
         let mut inner = Frame::between("10.1.2.3", "10.99.0.1").udp(1, 2, &[0; 65507])[14..].to_vec();
         assert_eq!(inner.len(), 65535);
         inner.splice(0..0, [0; 20]);
-        assert!(!encapsulate(&mut inner, &DIRECTOR, &SERVER, true, 0), "65555 bytes");
-        assert!(!encapsulate(&mut [0; 60], &DIRECTOR, &SERVER, true, 0), "no IP packet");
-        assert!(!encapsulate(&mut [0x45; 60], &DIRECTOR, &[0xfd; 16], true, 0), "ends of two families");
-        assert!(!encapsulate(&mut [0x45; 30], &DIRECTOR, &SERVER, true, 0), "cut off");
+        assert!(!encapsulate(&mut inner, 65555, &DIRECTOR, &SERVER, true, 0), "65555 bytes");
+        assert!(!encapsulate(&mut [0; 60], 60, &DIRECTOR, &SERVER, true, 0), "no IP packet");
+        assert!(!encapsulate(&mut [0x45; 60], 60, &DIRECTOR, &[0xfd; 16], true, 0), "ends of two families");
+        assert!(!encapsulate(&mut [0x45; 30], 30, &DIRECTOR, &SERVER, true, 0), "cut off");
     }
 
     #[test]

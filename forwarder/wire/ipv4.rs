@@ -167,6 +167,13 @@ impl Ipv4 {
         self.flags_offset = if dont_fragment { DONT_FRAGMENT } else { 0 }.into();
     }
 
+    /// Makes it a fragment whose payload begins there. Whether it may be fragmented further stays.
+    #[inline]
+    pub fn set_fragment(&mut self, offset_bytes: usize, more: bool) {
+        let flags = self.flags_offset.get() & DONT_FRAGMENT | if more { MORE_FRAGMENTS } else { 0 };
+        self.flags_offset = (flags | (offset_bytes / 8) as u16).into();
+    }
+
     /// Sets the hops that are left.
     #[inline]
     pub fn set_ttl(&mut self, ttl: u8) {

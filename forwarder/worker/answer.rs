@@ -3,6 +3,8 @@
 
 use super::Worker;
 use super::held::Towards;
+use super::reassemble::is_chain;
+use crate::fragments::Cut;
 use crate::neigh::Route;
 use crate::pipeline::classify::ETHERNET_BYTES;
 use crate::pipeline::{Fate, Now, Parsed, Reason, Tell};
@@ -17,7 +19,7 @@ const ROOM_BYTES: usize = ETHERNET_BYTES + icmp::ERROR_BYTES_MAX;
 
 /// What became of an answer.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Said {
+pub(super) enum Said {
     /// It is on its way.
     Yes,
     /// There is nothing to say: RFCs forbid it.
@@ -39,7 +41,8 @@ impl Said {
 impl<P: Port> Worker<P> {
     /// A packet that no service takes. For an own address it is answered as a host does.
     pub(super) fn answer(&mut self, port: usize, frame: P::Frame, parsed: &Parsed, now: Now) {
-        let l3 = packet(&frame, parsed);
+        let mut room = [0; icmp::ERROR_BYTES_MAX];
+        let l3 = packet(&frame, parsed, &mut room);
         let l4 = usize::from(parsed.l4 - parsed.l3);
         let (_, destination) = addresses(l3);
         let fate = if !self.shard.next_hops.is_local(destination) {
@@ -49,8 +52,12 @@ impl<P: Port> Worker<P> {
                 protocol::TCP => self.say(port, l3, now, |room, _| reset(room, l3, l4)).fate(),
                 protocol::UDP => self.tell(port, l3, Cause::PortUnreachable, now).fate(),
                 // The other family's ICMP is a protocol like any other, and classify has not seen a header of it.
-                protocol::ICMP if !parsed.v6 => self.echo(port, &frame, parsed, now),
-                protocol::ICMPV6 if parsed.v6 => self.echo(port, &frame, parsed, now),
+                protocol::ICMP | protocol::ICMPV6 if (parsed.protocol == protocol::ICMPV6) == parsed.v6 => {
+                    match is_chain(&frame, parsed) {
+                        true => self.echo_long(port, frame, parsed, now),
+                        false => self.echo(port, &frame, parsed, now),
+                    }
+                }
                 _ => {
                     let said = self.tell(port, l3, Cause::ProtocolUnreachable, now);
                     self.note(said);
@@ -80,7 +87,8 @@ impl<P: Port> Worker<P> {
             Some(Tell::TooBig(mtu)) => Cause::TooBig { mtu: u32::from(mtu) },
             None => return,
         };
-        let said = self.tell(port, packet(&frame, parsed), cause, now);
+        let mut quoted = [0; icmp::ERROR_BYTES_MAX];
+        let said = self.tell(port, packet(&frame, parsed, &mut quoted), cause, now);
         self.note(said);
     }
 
@@ -94,7 +102,7 @@ impl<P: Port> Worker<P> {
 
     /// An ICMP error about `packet`, to its sender. From the address it was for, if that is ours (IPv4); else, and with IPv6
     /// always, from the one that the sender is reached from: so the kernel does.
-    fn tell(&mut self, port: usize, packet: &[u8], cause: Cause, now: Now) -> Said {
+    pub(super) fn tell(&mut self, port: usize, packet: &[u8], cause: Cause, now: Now) -> Said {
         let (sender, destination) = addresses(packet);
         let next_hops = &self.shard.next_hops;
         let source = match destination {
@@ -142,11 +150,10 @@ impl<P: Port> Worker<P> {
     /// An ICMP or ICMPv6 message to an own address: an echo request is answered, anything else is nobody's.
     fn echo(&mut self, port: usize, frame: &P::Frame, parsed: &Parsed, now: Now) -> Fate {
         let (l3, l4) = (usize::from(parsed.l3), usize::from(parsed.l4 - parsed.l3));
-        let request = if parsed.v6 { wire::icmp::v6::ECHO_REQUEST } else { wire::icmp::v4::ECHO_REQUEST };
-        if packet(frame, parsed)[l4] != request {
+        if !asks_echo(&frame.bytes()[l3..], l4, parsed) {
             return Fate::Dropped(Reason::IcmpUnmatched);
         }
-        let (sender, _) = addresses(packet(frame, parsed));
+        let (sender, _) = addresses(&frame.bytes()[l3..]);
         let Some((egress, towards)) = self.way_back(port, sender) else {
             return Fate::Dropped(Reason::AnswerLimited);
         };
@@ -154,19 +161,46 @@ impl<P: Port> Worker<P> {
             return Fate::Dropped(Reason::AnswerLimited);
         }
         let id = self.shard.random.u16(..);
-        let copy = &frame.bytes()[..usize::from(parsed.end)];
+        let copy = &frame.bytes()[..parsed.end as usize];
         let made = self.egress.make(egress, copy, &mut self.shard.counts).map(|mut reply| {
-            let bytes = icmp::echo_reply(&mut reply.bytes_mut()[l3..], l4, id).unwrap_or(0);
+            let bytes = icmp::echo_reply(&mut reply.bytes_mut()[l3..], 0, l4, id).unwrap_or(0);
             reply.truncate(l3 + bytes);
             reply
         });
         self.emit_made(made, towards, now).fate()
     }
 
+    /// An echo request that came in fragments becomes its own reply, which leaves in as few as the way back takes (recorded).
+    fn echo_long(&mut self, port: usize, mut frame: P::Frame, parsed: &Parsed, now: Now) -> Fate {
+        let (l3, l4) = (usize::from(parsed.l3), usize::from(parsed.l4 - parsed.l3));
+        if !asks_echo(&frame.bytes()[l3..], l4, parsed) {
+            return Fate::Dropped(Reason::IcmpUnmatched);
+        }
+        let (sender, _) = addresses(&frame.bytes()[l3..]);
+        let Some((egress, towards)) = self.way_back(port, sender) else {
+            return Fate::Dropped(Reason::AnswerLimited);
+        };
+        let Some(mtu) = self.shard.next_hops.interface(egress as u16).map(|interface| interface.mtu) else {
+            return Fate::Dropped(Reason::AnswerLimited);
+        };
+        if !self.answers.allows(now.ms) {
+            return Fate::Dropped(Reason::AnswerLimited);
+        }
+        let id = self.shard.random.u32(..);
+        let rest_bytes = frame.total_bytes() - frame.bytes().len();
+        let Some(bytes) = icmp::echo_reply(&mut frame.bytes_mut()[l3..], rest_bytes, l4, id as u16) else {
+            return Fate::Dropped(Reason::AnswerLimited);
+        };
+        frame.truncate(l3 + bytes - rest_bytes);
+        self.shard.counts.created += 1;
+        self.emit(frame, towards, Some(Cut { bytes_max: mtu, as_it_came: false, id }), now);
+        Fate::Consumed
+    }
+
     fn emit_made(&mut self, made: Option<P::Frame>, towards: Towards, now: Now) -> Said {
         match made {
             Some(frame) => {
-                self.emit(frame, towards, now);
+                self.emit(frame, towards, None, now);
                 Said::Yes
             }
             None => Said::Unsaid(Reason::NoBuffer),
@@ -184,13 +218,30 @@ impl<P: Port> Worker<P> {
     }
 }
 
-/// The IP packet in a frame.
-fn packet<'a, F: Frame>(frame: &'a F, parsed: &Parsed) -> &'a [u8] {
-    &frame.bytes()[usize::from(parsed.l3)..usize::from(parsed.end)]
+/// The IP packet in a frame. Of a chain, as much of it as an error quotes and answers need, copied into `room`.
+fn packet<'a, F: Frame>(frame: &'a F, parsed: &Parsed, room: &'a mut [u8]) -> &'a [u8] {
+    let l3 = usize::from(parsed.l3);
+    if !is_chain(frame, parsed) {
+        return &frame.bytes()[l3..parsed.end as usize];
+    }
+    let mut filled = 0;
+    let first = std::iter::once(&frame.bytes()[l3..]);
+    for segment in first.chain(frame.segments().skip(1)) {
+        let bytes = segment.len().min(room.len() - filled);
+        room[filled..filled + bytes].copy_from_slice(&segment[..bytes]);
+        filled += bytes;
+    }
+    &room[..filled]
+}
+
+/// Is the ICMP or ICMPv6 message an echo request?
+fn asks_echo(l3: &[u8], l4: usize, parsed: &Parsed) -> bool {
+    let request = if parsed.v6 { wire::icmp::v6::ECHO_REQUEST } else { wire::icmp::v4::ECHO_REQUEST };
+    l3[l4] == request
 }
 
 /// Source and destination of a packet that classify has seen.
-fn addresses(packet: &[u8]) -> (IpAddr, IpAddr) {
+pub(super) fn addresses(packet: &[u8]) -> (IpAddr, IpAddr) {
     let v4 = |at: usize| IpAddr::from([packet[at], packet[at + 1], packet[at + 2], packet[at + 3]]);
     let v6 = |at: usize| IpAddr::from(std::array::from_fn::<u8, 16, _>(|i| packet[at + i]));
     match packet[0] >> 4 {

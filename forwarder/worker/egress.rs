@@ -3,6 +3,8 @@
 
 use super::WorkerPort;
 use super::peers::{HandOver, Handed, Peers};
+use crate::fragments::Cut;
+use crate::fragments::cut::Next;
 use crate::pipeline::{Fate, Reason, StationMac};
 use crate::port::{Burst, Port};
 use crate::stats::Counts;
@@ -53,10 +55,35 @@ impl<P: Port> Egress<P> {
         outgoing.frames.push(frame);
     }
 
+    /// Queues the fragments of a packet, which is finished but for that.
+    #[cold]
+    pub fn send_in_fragments(&mut self, port: usize, packet: P::Frame, cut: Cut, counts: &mut Counts) {
+        let fate = match cut.begin(&packet) {
+            None => Fate::Dropped(Reason::TooBig),
+            Some(mut cutter) => loop {
+                match cutter.next(|head| self.ports[port].port.device.make(head)) {
+                    Next::Fragment(frame) => {
+                        counts.created += 1;
+                        self.send(port, frame, counts);
+                    }
+                    Next::Done => break Fate::Consumed,
+                    Next::NoBuffer => break Fate::Dropped(Reason::NoBuffer),
+                }
+            },
+        };
+        counts.count(fate);
+    }
+
     /// Gives a frame to another worker, sooner or later in this turn.
     #[inline]
     pub fn hand(&mut self, to: usize, handed: Handed<P::Frame>, counts: &mut Counts) {
         account(self.peers.hand(to, handed), counts);
+    }
+
+    /// Gives a reassembled packet to another worker.
+    #[cold]
+    pub fn hand_whole(&mut self, to: usize, packet: P::Frame, port: u16, counts: &mut Counts) {
+        account(self.peers.hand_whole(to, packet, port), counts);
     }
 
     /// What was given to other workers goes over.

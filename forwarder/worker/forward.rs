@@ -2,20 +2,35 @@
 
 use super::Worker;
 use super::held::Towards;
+use crate::fragments::Cut;
 use crate::neigh::{NextHopId, NextHopState, Route};
+use crate::pipeline::classify::FRAGMENT_HEADER_BYTES;
 use crate::pipeline::{Class, Fate, Now, Parsed, Reason, Shard, Tell};
 use crate::port::{Frame, Port};
 use crate::rewrite::icmp::Translation;
 use crate::rewrite::{Endpoint, fullnat, icmp, nat, ttl, tun};
+use crate::wire::{Udp, checksum, protocol};
 use conntrack::{Conn, Direction, Hit, Method};
 use std::net::IpAddr;
 
 const ETHERTYPE_AT: usize = 12;
+/// RFC 8200 §5: every IPv6 link takes that much.
+const IPV6_MTU_MIN: usize = 1280;
+/// Of the byte that has an IPv4 packet's flags.
+const DONT_FRAGMENT: u8 = 0x40;
 const ETHERTYPE_IPV4: [u8; 2] = [0x08, 0x00];
 const ETHERTYPE_IPV6: [u8; 2] = [0x86, 0xdd];
 
 /// Why a frame could not be forwarded, and what its sender is told.
 type Refusal = (Reason, Option<Tell>);
+
+/// A packet that is finished.
+struct Ready {
+    /// Where it goes. None: to a neighbour that has no next hop yet.
+    hop: Option<NextHopId>,
+    /// How it is to be cut, if it must leave in fragments.
+    cut: Option<Cut>,
+}
 
 /// Where a conn's packets go in one direction, and how long they may be.
 #[derive(Clone, Copy)]
@@ -30,9 +45,9 @@ impl<P: Port> Worker<P> {
     #[inline]
     pub(super) fn forward(&mut self, port: usize, mut frame: P::Frame, parsed: &Parsed, hit: Hit, now: Now) {
         match self.shard.prepare(&mut frame, parsed, hit) {
-            Ok(Some(hop)) => self.send(frame, hop, now),
-            Ok(None) => match self.shard.neighbor(hit) {
-                Ok(towards) => self.hold(frame, towards, now),
+            Ok(Ready { hop: Some(hop), cut }) => self.send(frame, hop, cut, now),
+            Ok(Ready { hop: None, cut }) => match self.shard.neighbor(hit) {
+                Ok(towards) => self.hold(frame, towards, cut, now),
                 Err((reason, tell)) => self.refuse(port, frame, parsed, reason, tell, now),
             },
             Err((reason, tell)) => self.refuse(port, frame, parsed, reason, tell, now),
@@ -40,30 +55,34 @@ impl<P: Port> Worker<P> {
     }
 
     /// Sends a frame that was made here.
-    pub(super) fn emit(&mut self, frame: P::Frame, towards: Towards, now: Now) {
+    pub(super) fn emit(&mut self, frame: P::Frame, towards: Towards, cut: Option<Cut>, now: Now) {
         match towards {
-            Towards::Hop(id) => self.send(frame, id, now),
-            Towards::Neighbor { .. } => self.hold(frame, towards, now),
+            Towards::Hop(id) => self.send(frame, id, cut, now),
+            Towards::Neighbor { .. } => self.hold(frame, towards, cut, now),
         }
     }
 
     /// Sends a frame whose IP packet is finished, or keeps it until its next hop is ready.
     #[inline]
-    fn send(&mut self, mut frame: P::Frame, id: NextHopId, now: Now) {
+    fn send(&mut self, mut frame: P::Frame, id: NextHopId, cut: Option<Cut>, now: Now) {
         if let Some(hop) = self.shard.next_hops.get(id)
             && hop.state == NextHopState::Ready
         {
             frame.bytes_mut()[..ETHERTYPE_AT].copy_from_slice(&hop.header);
             hop.mark_used();
-            self.egress.send(usize::from(hop.port), frame, &mut self.shard.counts);
+            let (port, counts) = (usize::from(hop.port), &mut self.shard.counts);
+            match cut {
+                None => self.egress.send(port, frame, counts),
+                Some(cut) => self.egress.send_in_fragments(port, frame, cut, counts),
+            }
         } else {
-            self.hold(frame, Towards::Hop(id), now);
+            self.hold(frame, Towards::Hop(id), cut, now);
         }
     }
 
     /// The next hop is not ready: asks control for it, and keeps the frame unless the last asking failed.
     #[cold]
-    fn hold(&mut self, frame: P::Frame, towards: Towards, now: Now) {
+    fn hold(&mut self, frame: P::Frame, towards: Towards, cut: Option<Cut>, now: Now) {
         let failed = match towards {
             Towards::Neighbor { port, address } => {
                 self.rings.want(port, address);
@@ -77,7 +96,7 @@ impl<P: Port> Worker<P> {
                 None => true,
             },
         };
-        let kept = if failed { Err(Reason::NeighborFailed) } else { self.held.keep(frame, towards, now.ms) };
+        let kept = if failed { Err(Reason::NeighborFailed) } else { self.held.keep(frame, towards, cut, now.ms) };
         if let Err(reason) = kept {
             self.shard.counts.count(Fate::Dropped(reason));
         }
@@ -91,10 +110,13 @@ impl<P: Port> Worker<P> {
         held.release(
             next_hops,
             now.ms,
-            |mut frame, id| {
+            |mut frame, id, cut| {
                 if let Some(hop) = next_hops.get(id) {
                     frame.bytes_mut()[..ETHERTYPE_AT].copy_from_slice(&hop.header);
-                    egress.send(usize::from(hop.port), frame, counts);
+                    match cut {
+                        None => egress.send(usize::from(hop.port), frame, counts),
+                        Some(cut) => egress.send_in_fragments(usize::from(hop.port), frame, cut, counts),
+                    }
                 }
             },
             |_, reason| refused[reason as usize] += 1,
@@ -108,13 +130,14 @@ impl<P: Port> Worker<P> {
 impl Shard {
     /// Makes the frame's IP packet what leaves, and says where it goes.
     #[inline]
-    fn prepare<F: Frame>(&mut self, frame: &mut F, parsed: &Parsed, hit: Hit) -> Result<Option<NextHopId>, Refusal> {
+    fn prepare<F: Frame>(&mut self, frame: &mut F, parsed: &Parsed, hit: Hit) -> Result<Ready, Refusal> {
         let Way { hop, mtu } = self.way(hit)?;
         let conn = self.table.conn(hit.id);
         let ip_bytes = parsed.ip_bytes();
-        if frame.bytes().len() > usize::from(parsed.end) {
-            frame.truncate(usize::from(parsed.end));
+        if frame.bytes().len() > parsed.end as usize {
+            frame.truncate(parsed.end as usize);
         }
+        let chained = frame.bytes().len() < parsed.end as usize;
         let l3 = &mut frame.bytes_mut()[usize::from(parsed.l3)..];
         if !ttl::decrement(l3) {
             return Err((Reason::TtlExpired, Some(Tell::TimeExceeded)));
@@ -123,12 +146,15 @@ impl Shard {
             Method::Tun => tun::inner_bytes_max(usize::from(mtu), conn.is_server_v6()),
             _ => usize::from(mtu),
         };
-        if ip_bytes > longest {
-            // Without path MTU discovery a tunnel header has no DF, whatever is inside: it may go in fragments.
-            let may_fragment = conn.method() == Method::Tun && !self.services.policy.pmtu_disc;
-            return Err(too_big(l3, parsed.v6, may_fragment, longest));
+        let mut cut = None;
+        if ip_bytes > longest || chained {
+            let id = self.random.u32(..);
+            cut = Some(self.cut(frame, parsed, conn, usize::from(mtu), longest, id)?);
         }
+        let l3 = &mut frame.bytes_mut()[usize::from(parsed.l3)..];
         let l4 = usize::from(parsed.l4 - parsed.l3);
+        let rewritten = matches!(conn.method(), Method::Nat | Method::FullNat);
+        let without_sum = chained && rewritten && has_no_sum(l3, l4, parsed);
         match (conn.method(), hit.direction) {
             (Method::Tun, _) => {
                 let id = self.random.u16(..);
@@ -153,7 +179,10 @@ impl Shard {
             }
             (Method::Dr | Method::Local | Method::Bypass, _) => {}
         }
-        Ok(hop)
+        if without_sum {
+            sum_datagram(frame, parsed);
+        }
+        Ok(Ready { hop, cut })
     }
 
     /// Puts the tunnel header between Ethernet and the packet.
@@ -183,11 +212,45 @@ impl Shard {
         bytes[ETHERTYPE_AT..ETHERTYPE_AT + 2].copy_from_slice(&ethertype);
         let packet = &mut bytes[usize::from(parsed.l3)..];
         let pmtu_disc = self.services.policy.pmtu_disc;
+        let total = parsed.ip_bytes() + outer;
         let made = match source {
-            IpAddr::V4(source) => tun::encapsulate(packet, &source.octets(), conn.server_bytes(), pmtu_disc, id),
-            IpAddr::V6(source) => tun::encapsulate(packet, &source.octets(), conn.server_bytes(), pmtu_disc, id),
+            IpAddr::V4(source) => tun::encapsulate(packet, total, &source.octets(), conn.server_bytes(), pmtu_disc, id),
+            IpAddr::V6(source) => tun::encapsulate(packet, total, &source.octets(), conn.server_bytes(), pmtu_disc, id),
         };
         if made { Ok(()) } else { Err((Reason::BadHeader, None)) }
+    }
+
+    /// How a packet is cut that came in fragments, or is longer than `longest`, which would fit. Refused if its sender does
+    /// not want it cut.
+    #[cold]
+    fn cut<F: Frame>(
+        &self,
+        frame: &F,
+        parsed: &Parsed,
+        conn: &Conn,
+        mtu: usize,
+        longest: usize,
+        id: u32,
+    ) -> Result<Cut, Refusal> {
+        let tunnel = conn.method() == Method::Tun;
+        let outer_v6 = if tunnel { conn.is_server_v6() } else { parsed.v6 };
+        let came = longest_fragment(frame, parsed);
+        let l3 = &frame.bytes()[usize::from(parsed.l3)..];
+        // A sender that cuts IPv6 packets itself has seen to it that the parts fit.
+        let (whole, may_fragment) = match parsed.v6 {
+            true => (came.unwrap_or(parsed.ip_bytes()), false),
+            // Without path MTU discovery a tunnel header has no DF, whatever is inside: it may go in fragments.
+            false => (parsed.ip_bytes(), l3[6] & DONT_FRAGMENT == 0 || tunnel && !self.services.policy.pmtu_disc),
+        };
+        if whole > longest && !may_fragment {
+            // RFC 8200 §5: no IPv6 link is narrower than 1280; whoever is told less would fragment down to that.
+            let longest = if parsed.v6 { longest.max(IPV6_MTU_MIN) } else { longest };
+            return Err((Reason::TooBig, Some(Tell::TooBig(longest as u16))));
+        }
+        // As recorded: no fragment is longer than the longest that came, unless the family changes on the way.
+        let came = came.filter(|_| outer_v6 == parsed.v6);
+        let limit = came.map_or(mtu, |came| mtu.min(if outer_v6 { came.max(IPV6_MTU_MIN) } else { came }));
+        Ok(Cut { bytes_max: limit as u16, as_it_came: true, id })
     }
 
     /// Where the conn's packets go in this direction. The answer is kept in the conn.
@@ -241,17 +304,30 @@ impl Shard {
     }
 }
 
-/// A packet that is longer than its way takes. IPv4 without DF could go in fragments; everything else is the sender's to mend.
+/// The longest fragment that a chain came in, IP header included. None: it came in one piece.
+fn longest_fragment<F: Frame>(frame: &F, parsed: &Parsed) -> Option<usize> {
+    let around = usize::from(parsed.l4 - parsed.l3) + if parsed.v6 { FRAGMENT_HEADER_BYTES } else { 0 };
+    let first = frame.bytes().len() - usize::from(parsed.l4);
+    let further = frame.segments().skip(1).map(<[u8]>::len).max()?;
+    Some(around + further.max(first))
+}
+
+/// A UDP datagram without a checksum: NAT gives it one, as the kernel does, but of a chain it sees the first segment only.
+#[inline]
+fn has_no_sum(l3: &[u8], l4: usize, parsed: &Parsed) -> bool {
+    let at = l4 + Udp::CHECKSUM_AT;
+    parsed.protocol == protocol::UDP && l3.get(at..at + 2) == Some(&[0, 0])
+}
+
+/// Computes the checksum of the UDP datagram in a chain.
 #[cold]
-fn too_big(l3: &[u8], v6: bool, may_fragment: bool, longest: usize) -> Refusal {
-    const DONT_FRAGMENT: u8 = 0x40;
-    if v6 || l3[6] & DONT_FRAGMENT != 0 && !may_fragment {
-        // RFC 8200 §5: no IPv6 link is narrower than 1280; whoever is told less would fragment down to that.
-        let longest = if v6 { longest.max(1280) } else { longest };
-        (Reason::TooBig, Some(Tell::TooBig(longest as u16)))
-    } else {
-        (Reason::WouldFragment, None)
-    }
+fn sum_datagram<F: Frame>(frame: &mut F, parsed: &Parsed) {
+    let (l3, l4) = (usize::from(parsed.l3), usize::from(parsed.l4));
+    let at = l4 + Udp::CHECKSUM_AT;
+    frame.bytes_mut()[at..at + 2].fill(0);
+    let datagram = std::iter::once(&frame.bytes()[l4..]).chain(frame.segments().skip(1));
+    let checksum = checksum::udp(&frame.bytes()[l3..], parsed.end - u32::from(parsed.l4), datagram);
+    frame.bytes_mut()[at..at + 2].copy_from_slice(&checksum.to_be_bytes());
 }
 
 /// How an ICMP error about the conn is translated when it goes in this direction.

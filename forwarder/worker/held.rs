@@ -1,13 +1,15 @@
 //! Frames that wait for their next hop. Bounded in number, per next hop, and in time; a small part of the mempool, so that
 //! a neighbour that never answers costs its own packets and nobody else's.
 
+use crate::fragments::Cut;
 use crate::neigh::{NextHopId, NextHopState, NextHops, Route};
 use crate::pipeline::Reason;
+use crate::port::Frame;
 use std::net::IpAddr;
 
-/// Frames that may wait at once.
+/// Frames that may wait at once; a reassembled packet counts as all its segments.
 pub const HELD_MAX: usize = 512;
-/// Of those, frames for one next hop. The kernel keeps about a hundred packets; a TCP client sends far fewer before an answer.
+/// Packets that may wait for one next hop. The kernel keeps about a hundred packets; a TCP client sends far fewer before an answer.
 pub const HELD_PER_HOP_MAX: usize = 32;
 /// How long a frame waits at most: longer than the three requests, one second apart, that a neighbour gets.
 pub const HELD_MS_MAX: u64 = 4_000;
@@ -29,21 +31,25 @@ pub enum Towards {
 struct Waiting<F> {
     frame: F,
     towards: Towards,
+    /// How it leaves in fragments, if it does.
+    cut: Option<Cut>,
     since_ms: u64,
 }
 
 /// The frames of one worker that wait.
 pub struct Held<F> {
     frames: Vec<Waiting<F>>,
+    /// Of all frames together.
+    segments: usize,
 }
 
 impl<F> Default for Held<F> {
     fn default() -> Self {
-        Self { frames: Vec::with_capacity(HELD_MAX) }
+        Self { frames: Vec::with_capacity(HELD_MAX), segments: 0 }
     }
 }
 
-impl<F> Held<F> {
+impl<F: Frame> Held<F> {
     /// Frames that wait.
     pub fn len(&self) -> usize {
         self.frames.len()
@@ -55,12 +61,14 @@ impl<F> Held<F> {
     }
 
     /// Keeps the frame, or gives the reason why not.
-    pub fn keep(&mut self, frame: F, towards: Towards, now_ms: u64) -> Result<(), Reason> {
+    pub fn keep(&mut self, frame: F, towards: Towards, cut: Option<Cut>, now_ms: u64) -> Result<(), Reason> {
         let same = self.frames.iter().filter(|waiting| waiting.towards == towards).count();
-        if self.frames.len() == HELD_MAX || same >= HELD_PER_HOP_MAX {
+        let segments = frame.segments().count();
+        if self.segments + segments > HELD_MAX || same >= HELD_PER_HOP_MAX {
             return Err(Reason::HeldFull);
         }
-        self.frames.push(Waiting { frame, towards, since_ms: now_ms });
+        self.segments += segments;
+        self.frames.push(Waiting { frame, towards, cut, since_ms: now_ms });
         Ok(())
     }
 
@@ -70,12 +78,13 @@ impl<F> Held<F> {
         &mut self,
         next_hops: &NextHops,
         now_ms: u64,
-        mut sent: impl FnMut(F, NextHopId),
+        mut sent: impl FnMut(F, NextHopId, Option<Cut>),
         mut dropped: impl FnMut(F, Reason),
     ) {
         for waiting in self.frames.extract_if(.., |waiting| waiting.outcome(next_hops, now_ms) != Outcome::Wait) {
+            self.segments -= waiting.frame.segments().count();
             match waiting.outcome(next_hops, now_ms) {
-                Outcome::Send(id) => sent(waiting.frame, id),
+                Outcome::Send(id) => sent(waiting.frame, id, waiting.cut),
                 Outcome::Drop(reason) => dropped(waiting.frame, reason),
                 Outcome::Wait => unreachable!("only frames whose wait is over are taken out"),
             }
@@ -84,6 +93,7 @@ impl<F> Held<F> {
 
     /// Lets go everything.
     pub fn clear(&mut self, mut dropped: impl FnMut(F, Reason)) {
+        self.segments = 0;
         for waiting in self.frames.drain(..) {
             dropped(waiting.frame, Reason::Stopped);
         }

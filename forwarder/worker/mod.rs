@@ -8,17 +8,21 @@ pub mod held;
 pub mod idle;
 pub mod limit;
 pub mod peers;
+mod reassemble;
 pub mod rings;
 
 use crate::director::WorkerParts;
+use crate::fragments::Waiting;
 use crate::pipeline::{Batch, Class, Fate, Now, Reason, Shard, Step, admit, track};
 use crate::port::{Burst, Frame, Port};
 use crate::snapshot::Snapshots;
 use crate::stats::Published;
+use conntrack::Seed;
 use egress::Egress;
 use held::Held;
 use limit::AnswerLimit;
 use peers::{Handed, Peers};
+use reassemble::{Whole, is_chain};
 use rings::{Order, Report, WorkerRings};
 use std::sync::Arc;
 
@@ -44,6 +48,9 @@ pub struct Worker<P: Port> {
     shard: Shard,
     egress: Egress<P>,
     held: Held<P::Frame>,
+    fragments: Waiting<P::Frame>,
+    /// Packets that this burst's fragments made whole: each fragment one at most.
+    whole: Burst<Whole<P::Frame>>,
     answers: AnswerLimit,
     rings: WorkerRings,
     snapshots: Snapshots,
@@ -54,11 +61,14 @@ pub struct Worker<P: Port> {
 impl<P: Port> Worker<P> {
     /// A worker over these ports; a port's number is its place in the list. `answers_per_s` 0: answers are not limited.
     pub fn new(parts: WorkerParts, ports: Vec<WorkerPort<P>>, peers: Peers<P::Frame>, answers_per_s: u64) -> Self {
-        let WorkerParts { shard, rings, snapshots, published } = parts;
+        let WorkerParts { mut shard, rings, snapshots, published } = parts;
+        let fragments = Waiting::new(Seed::new(std::array::from_fn(|_| shard.random.u64(..))));
         Self {
             shard,
             egress: Egress::new(ports, peers),
             held: Held::default(),
+            fragments,
+            whole: Burst::new(),
             answers: AnswerLimit::new(answers_per_s),
             rings,
             snapshots,
@@ -103,6 +113,9 @@ impl<P: Port> Worker<P> {
         self.shard.remove_ended();
         // A burst makes 32 conns at most, and twice as many may end here: the table never fills with the dead.
         self.shard.expire(now);
+        if !self.whole.is_empty() {
+            self.hand_out_whole(now);
+        }
     }
 
     /// Gives each frame of another worker's flow to that worker; this one's stay, in their order.
@@ -112,11 +125,14 @@ impl<P: Port> Worker<P> {
             let (parsed, key) = (batch.parsed[i], batch.keys[i]);
             let owner = match parsed.class {
                 Class::Flow | Class::IcmpError => steering.owner(&key),
+                Class::Fragment => steering.fragment_owner(&key),
                 Class::Other | Class::Neighbor | Class::Refused(_) => self.egress.peers.own,
             };
             if owner == self.egress.peers.own {
                 (batch.parsed[frames.len()], batch.keys[frames.len()]) = (parsed, key);
                 frames.push(frame);
+            } else if is_chain(&frame, &parsed) {
+                self.egress.hand_whole(owner, frame, parsed.port.into(), &mut self.shard.counts);
             } else {
                 let handed = Handed::Flow { frame, port: parsed.port.into() };
                 self.egress.hand(owner, handed, &mut self.shard.counts);
@@ -133,6 +149,7 @@ impl<P: Port> Worker<P> {
         let before = self.shard.counts.handed_in;
         for other in 0..self.egress.peers.others() {
             let (mut frames, mut ports, mut finished) = (Burst::new(), Burst::new(), Burst::new());
+            let (mut whole, mut segments) = (Burst::new(), 0);
             // A burst, whatever it is made of: a peer that hands over without end must not keep this worker from its queues.
             for handed in self.egress.peers.take(other) {
                 self.shard.counts.handed_in += 1;
@@ -142,8 +159,16 @@ impl<P: Port> Worker<P> {
                         frames.push(frame);
                         ports.push(usize::from(port));
                     }
+                    Handed::Whole { frame, port } => {
+                        segments += frame.segments().count();
+                        whole.push((frame, port));
+                    }
                     Handed::Send { frame, port } => finished.push((frame, port)),
                 }
+            }
+            if !whole.is_empty() {
+                self.egress.peers.took_whole(segments);
+                self.walk_whole(whole, now);
             }
             for (frame, port) in finished {
                 self.egress.send(usize::from(port), frame, &mut self.shard.counts);
@@ -167,6 +192,7 @@ impl<P: Port> Worker<P> {
         let counts = &mut self.shard.counts;
         counts.held = 0;
         self.held.clear(|_, reason| counts.count(Fate::Dropped(reason)));
+        counts.dropped[Reason::Stopped as usize] += self.fragments.clear();
         for other in 0..self.egress.peers.others() {
             loop {
                 let taken = self.egress.peers.take(other).count() as u64;
@@ -207,10 +233,11 @@ impl<P: Port> Worker<P> {
 
     /// The last stage: each frame goes where its step says.
     fn dispatch(&mut self, batch: &Batch, frames: &mut Burst<P::Frame>, now: Now) {
-        for ((frame, parsed), step) in frames.drain(..).zip(&batch.parsed).zip(&batch.steps) {
+        for (((frame, parsed), step), key) in frames.drain(..).zip(&batch.parsed).zip(&batch.steps).zip(&batch.keys) {
             let port = usize::from(parsed.port);
             match *step {
                 Step::Forward(hit) => self.forward(port, frame, parsed, hit, now),
+                Step::Reassemble => self.reassemble(frame, parsed, key, now),
                 Step::Neighbor => self.report_neighbor(port, frame),
                 Step::Local => self.answer(port, frame, parsed, now),
                 Step::Refuse(reason, tell) => self.refuse(port, frame, parsed, reason, tell, now),
@@ -262,6 +289,7 @@ impl<P: Port> Worker<P> {
         if !self.held.is_empty() {
             self.release_held(now);
         }
+        self.expire_fragments(now);
         self.rings.forget_asked();
         // What finds the ring full waits for the next time, and is counted on.
         while !self.rings.reports.is_full()
@@ -275,8 +303,8 @@ impl<P: Port> Worker<P> {
         let counts = &mut self.shard.counts;
         counts.turns += 1;
         counts.busy_turns += u64::from(busy);
-        // Held frames are let go by time and by snapshots, in turns that are idle otherwise.
-        let held = self.held.len() as u64;
+        // Frames that wait are let go by time and by snapshots, in turns that are idle otherwise.
+        let held = (self.held.len() + self.fragments.fragments()) as u64;
         if busy || counts.held != held || counts.turns.is_multiple_of(PUBLISH_TURNS) {
             counts.conns = self.shard.table.len() as u64;
             counts.held = held;

@@ -2,6 +2,7 @@
 //! so this is one test; its parts run in order and share one pool, whose count is looked at after each.
 
 mod capture;
+mod chain;
 mod checksum;
 
 use proptest::prelude::*;
@@ -53,6 +54,8 @@ fn dpdk_without_a_nic() {
 
     a_frame_obeys_the_laws_of_a_vec(&mut null_port);
     assert_eq!(pool.frames_free(), free, "frames were made and dropped");
+    chain::frames_hang_together(&mut null_port);
+    assert_eq!(pool.frames_free(), free, "chains were made, cut and dropped");
     a_dry_pool_says_no(&mut null_port, &pool);
     assert_eq!(pool.frames_free(), free, "all frames were made and dropped");
     a_device_without_buffers_says_so(&mut null_port, &mut few_ports[0], &few);
@@ -60,6 +63,7 @@ fn dpdk_without_a_nic() {
     null_gives_and_takes(&mut null_port, &null);
     assert_eq!(pool.frames_free(), free, "net_null gave and took");
     a_ring_gives_back_what_it_was_sent(&mut ring_port);
+    chain::fragments_go_through_a_device(&mut ring_port);
     a_full_ring_leaves_the_rest(&mut ring_port);
     checksum::unfinished_ones_are_finished(&mut ring_port, &ring);
     assert_eq!(pool.frames_free(), free, "the ring is empty again");

@@ -46,6 +46,7 @@ const EVERY_PACKET: &[(&str, Step)] = &[
     ("path MTU through tunnels", Bench::path_mtu),
     ("many conns", Bench::many_conns),
     ("streams", Bench::streams),
+    ("fragments", Bench::fragments),
     ("server changes its MAC address", Bench::server_mac),
 ];
 
@@ -247,9 +248,27 @@ impl Bench {
     fn streams_of(&self, protocols: &[Protocol]) -> Result<(), Failure> {
         for service in self.streams.iter().filter(|service| protocols.contains(&service.protocol)) {
             for reverse in [false, true] {
-                let rate = programs::iperf3(&self.network.client, service.vip, service.protocol, reverse)?;
+                let bytes = programs::DATAGRAM_BYTES;
+                let rate = programs::iperf3(&self.network.client, service.vip, service.protocol, reverse, bytes)?;
                 let way = if reverse { "down" } else { "up" };
                 println!("e2e:     {} {:?} {way}: {rate:.0} Mbit/s", name(service), service.protocol);
+            }
+        }
+        Ok(())
+    }
+
+    /// Echo and datagrams that real kernels cut, on both sides.
+    fn fragments(&mut self) -> Result<(), Failure> {
+        let client = &self.network.client;
+        for family in FAMILIES {
+            programs::ping_in_fragments(client, family.director_wan())?;
+        }
+        for service in self.streams.iter().filter(|service| service.protocol == Protocol::Udp) {
+            programs::ping_in_fragments(client, service.vip.ip())?;
+            for reverse in [false, true] {
+                let bytes = programs::LONG_DATAGRAM_BYTES;
+                programs::iperf3(client, service.vip, service.protocol, reverse, bytes)
+                    .map_err(|failure| Failure::new(format!("{}: {failure}", name(service))))?;
             }
         }
         Ok(())

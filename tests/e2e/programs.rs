@@ -25,13 +25,23 @@ const IPERF_RUNS_MAX: usize = 5;
 /// What it sends by UDP: hundreds of datagrams.
 const UDP_BYTES: &str = "1M";
 /// Inner packet of 1428 bytes: fits every tunnel.
-const DATAGRAM_BYTES: &str = "1400";
+pub const DATAGRAM_BYTES: &str = "1400";
+/// Fourteen fragments on the wire.
+pub const LONG_DATAGRAM_BYTES: &str = "20000";
+/// Three fragments.
+const LONG_ECHO_BYTES: &str = "4000";
 /// A machine that does other things may lose a datagram in a socket's buffer.
 const UDP_LOSS_PERCENT_MAX: f64 = 2.0;
 
 /// Each address must answer an echo request.
 pub fn ping(client: &Namespace, address: IpAddr) -> Result<(), Failure> {
     client.run("ping", &["-n", "-c", "2", "-i", "0.2", "-W", "3", &address.to_string()]).map(drop)
+}
+
+/// The same with requests and replies in fragments.
+pub fn ping_in_fragments(client: &Namespace, address: IpAddr) -> Result<(), Failure> {
+    let args = ["-n", "-c", "2", "-i", "0.2", "-W", "3", "-M", "dont", "-s", LONG_ECHO_BYTES, &address.to_string()];
+    client.run("ping", &args).map(drop)
 }
 
 /// A port must refuse what comes to it. The shell's own sockets: UDP too hears of an ICMP error, at its next call.
@@ -111,24 +121,37 @@ pub fn wrk(client: &Namespace, vip: SocketAddr) -> Result<f64, Failure> {
     rate.filter(|&rate| rate > 0.0 && !bad).ok_or_else(|| Failure::new(format!("wrk {url}:\n{output}")))
 }
 
-/// iperf3 in one direction, `reverse` from the server. Gives Mbit/s that arrived. On a machine that does other things a server may
-/// still be at its last run, or come too late to its socket's buffer: the best of a few runs counts.
-pub fn iperf3(client: &Namespace, vip: SocketAddr, protocol: Protocol, reverse: bool) -> Result<f64, Failure> {
-    let mut result = iperf3_once(client, vip, protocol, reverse);
+/// iperf3 in one direction, `reverse` from the server, UDP in datagrams of so many bytes. Gives Mbit/s that arrived. On a machine
+/// that does other things a server may still be at its last run, or come too late to its socket's buffer: the best of a few runs
+/// counts.
+pub fn iperf3(
+    client: &Namespace,
+    vip: SocketAddr,
+    protocol: Protocol,
+    reverse: bool,
+    datagram_bytes: &str,
+) -> Result<f64, Failure> {
+    let mut result = iperf3_once(client, vip, protocol, reverse, datagram_bytes);
     for _ in 1..IPERF_RUNS_MAX {
         if result.is_ok() {
             break;
         }
-        result = iperf3_once(client, vip, protocol, reverse);
+        result = iperf3_once(client, vip, protocol, reverse, datagram_bytes);
     }
     result
 }
 
-fn iperf3_once(client: &Namespace, vip: SocketAddr, protocol: Protocol, reverse: bool) -> Result<f64, Failure> {
+fn iperf3_once(
+    client: &Namespace,
+    vip: SocketAddr,
+    protocol: Protocol,
+    reverse: bool,
+    datagram_bytes: &str,
+) -> Result<f64, Failure> {
     let (address, port) = (vip.ip().to_string(), vip.port().to_string());
     let mut args = vec!["-J", "-c", &address, "-p", &port, "--connect-timeout", "5000"];
     match protocol {
-        Protocol::Udp => args.extend(["-u", "-b", UDP_RATE, "-n", UDP_BYTES, "-l", DATAGRAM_BYTES]),
+        Protocol::Udp => args.extend(["-u", "-b", UDP_RATE, "-n", UDP_BYTES, "-l", datagram_bytes]),
         _ => args.extend(["-n", TCP_BYTES]),
     }
     args.extend(reverse.then_some("-R"));

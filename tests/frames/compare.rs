@@ -1,6 +1,7 @@
 //! Is this frame what the kernel sent? Byte for byte, but for what the kernel itself does not send twice alike, in packets
 //! that the director makes: the IPv4 id (where fragments are forbidden it is compared, too) with the header checksum that
-//! covers it, and the IPv6 flow label. That checksum must be right, all the same.
+//! covers it, and the IPv6 flow label. That checksum must be right, all the same. The id of IPv6 fragments is new in each run;
+//! that all fragments of a packet have one is the lab's matter.
 
 use crate::recording::{Recorded, Recording};
 use uvs::wire::{Ethernet, Ipv4, Ipv6, Mac, describe, ethernet, ipv4, protocol};
@@ -51,6 +52,9 @@ pub fn is_announcement(frame: &[u8]) -> bool {
 
 fn comparable(frame: &[u8], made: bool) -> Vec<u8> {
     let mut frame = frame.to_vec();
+    if let Some(id) = fragment_id_at(&frame) {
+        frame[id..id + 4].fill(0);
+    }
     if !made {
         return frame;
     }
@@ -68,6 +72,15 @@ fn comparable(frame: &[u8], made: bool) -> Vec<u8> {
         ip.set_flow_label(0);
     }
     frame
+}
+
+/// Where the id of an IPv6 fragment is.
+fn fragment_id_at(frame: &[u8]) -> Option<usize> {
+    let l3 = &frame[Ethernet::BYTES..];
+    let is_v6 = Ethernet::of(frame)?.ether_type() == ethernet::IPV6;
+    let ip = Ipv6::of(l3).filter(|_| is_v6)?;
+    let found = ip.next_header() == protocol::FRAGMENT && l3.len() >= Ipv6::BYTES + 8;
+    found.then_some(Ethernet::BYTES + Ipv6::BYTES + 4)
 }
 
 fn checksum_is_right(frame: &[u8]) -> bool {

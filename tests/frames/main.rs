@@ -22,22 +22,8 @@ use setup::Wiring;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Steps that the director treats otherwise than the kernel: it does not reassemble, fragment or route yet. Who builds that
-/// takes the row out.
+/// Steps that the director treats otherwise than the kernel: it does not route yet. Who builds that takes the row out.
 const DIFFERING: &[(&str, Differing)] = &[
-    ("v4/dr/fragments", Differing { steps: &[1, 2, 3], reason: "fragment" }),
-    ("v4/masq/fragments", Differing { steps: &[1, 2, 3, 4], reason: "fragment" }),
-    ("v4/tun_ipip/fragments", Differing { steps: &[1, 2, 3], reason: "fragment" }),
-    ("v4/tun_ipip_to_v6/fragments", Differing { steps: &[1, 2, 3], reason: "fragment" }),
-    ("v6/dr/fragments", Differing { steps: &[1, 2, 3], reason: "fragment" }),
-    ("v6/masq_sameport/fragments", Differing { steps: &[1, 2, 3, 4], reason: "fragment" }),
-    ("v6/tun_ipip/fragments", Differing { steps: &[1, 2, 3], reason: "fragment" }),
-    ("v6/tun_ipip_to_v4/fragments", Differing { steps: &[1, 2, 3], reason: "fragment" }),
-    ("v4/masq/mtu1400", Differing { steps: &[15, 16], reason: "would_fragment" }),
-    ("v4/tun_ipip/mtu", Differing { steps: &[16], reason: "would_fragment" }),
-    ("v4/tun_ipip/mtu1400", Differing { steps: &[15, 16], reason: "would_fragment" }),
-    ("v4/tun_ipip_to_v6/mtu", Differing { steps: &[15, 16], reason: "would_fragment" }),
-    ("v4/tun_ipip_to_v6/mtu1400", Differing { steps: &[15, 16], reason: "would_fragment" }),
     ("v4/dr/icmp_errors", Differing { steps: &[6], reason: "not_for_us" }),
     ("v4/masq/icmp_errors", Differing { steps: &[9], reason: "not_for_us" }),
     ("v4/masq_sameport/icmp_errors", Differing { steps: &[9], reason: "not_for_us" }),

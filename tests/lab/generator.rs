@@ -10,6 +10,7 @@ use crate::network::{LAN, WAN};
 use crate::services::spec_of;
 use fastrand::Rng;
 use std::time::Instant;
+use uvs::fragments::waiting::FRAGMENTS_MAX;
 use uvs::services::ServiceKey;
 use uvs::services::book::ServerSpec;
 use uvs::wire::{checksum, ipv6, protocol};
@@ -83,7 +84,7 @@ fn turn(lab: &mut Lab, generator: &mut Generator) {
     lab.workers[0].turn(now);
     lab.check_accounts();
     let shard = lab.workers[0].shard();
-    assert!(shard.table.len() <= shard.table.conns_max() && shard.counts.held <= HELD_MAX as u64);
+    assert!(shard.table.len() <= shard.table.conns_max() && shard.counts.held <= (HELD_MAX + FRAGMENTS_MAX) as u64);
     assert!(shard.shared.templates.len() <= shard.shared.templates.templates_max());
     for (port, cable) in lab.cables.iter().enumerate() {
         for frame in cable.take() {

@@ -1,5 +1,6 @@
 //! Frames that nobody sane sends. Each has one fate with one reason; nothing panics, grows, or changes what is known.
 
+use crate::fragments::pieces;
 use crate::kit::{Lab, Left, port_mac};
 use crate::network::*;
 use uvs::pipeline::Reason;
@@ -47,6 +48,17 @@ pub fn valid_frames() -> Vec<(usize, Vec<u8>)> {
     let udp = V6.client_sends().udp(40_000, 80, b"data")[54..].to_vec();
     frames.push((WAN, V6.client_sends().packet(protocol::HOP_BY_HOP, &[&extensions[..], &udp].concat())));
     frames.push((WAN, V4.client_sends().options(&[7, 7, 4, 0, 0, 0, 0, 0]).udp(40_000, 80, b"data")));
+    for family in FAMILIES {
+        let (client, server) = (family.client_sends(), family.server_sends(family.client));
+        let datagram = client.dont_fragment(false).udp(40_000, 80, &[7; 600]);
+        frames.extend(pieces(&datagram, &[200, 200], 1).into_iter().map(|piece| (WAN, piece)));
+        let reply = server.dont_fragment(false).udp(80, 40_000, &[7; 300]);
+        frames.extend(pieces(&reply, &[200], 1).into_iter().map(|piece| (LAN, piece)));
+        let ping = family.client_sends().dont_fragment(false).echo_request(1, 1, &[7; 400]);
+        frames.extend(pieces(&ping, &[304], 2).into_iter().map(|piece| (WAN, piece)));
+        let segment = family.client_sends().dont_fragment(false).tcp((40_001, 80), (1, 1), tcp::SYN, b"data");
+        frames.extend(pieces(&segment, &[8, 8], 3).into_iter().map(|piece| (WAN, piece)));
+    }
     let (std::net::IpAddr::V4(host), std::net::IpAddr::V4(own)) = (ip("192.0.2.77"), ip(V4.wan)) else { panic!() };
     let (std::net::IpAddr::V6(host6), std::net::IpAddr::V6(own6)) = (ip("2001:db8::77"), ip(V6.wan)) else { panic!() };
     frames.push((WAN, arp::request((mac("192.0.2.77"), host), own)));

@@ -9,6 +9,7 @@ mod errors;
 mod exhaustion;
 mod flood;
 mod floods;
+mod fragments;
 mod generator;
 mod hostile;
 mod kit;

@@ -13,9 +13,9 @@ use crate::wire::checksum::Delta;
 use crate::wire::icmp::{v4, v6};
 use crate::wire::{Icmp, Ipv4, Ipv6, protocol};
 
-/// Turns the echo request in `l3` into its reply and gives the reply's length, which may be less than the request's.
-/// `id` is the reply's IPv4 identification. None, and nothing changed, if it is no echo request.
-pub fn echo_reply(l3: &mut [u8], l4: usize, id: u16) -> Option<usize> {
+/// Turns the echo request in `l3`, of which `rest_bytes` lie in further segments, into its reply and gives the reply's whole
+/// length, which may be less than the request's. `id` is the reply's IPv4 identification. None, and nothing changed, if it is no echo request.
+pub fn echo_reply(l3: &mut [u8], rest_bytes: usize, l4: usize, id: u16) -> Option<usize> {
     let request = Icmp::of(l3.get(l4..)?)?;
     let is_ipv4 = l3[0] >> 4 == 4;
     let (asked, answer, header_bytes) = match l3[0] >> 4 {
@@ -35,7 +35,7 @@ pub fn echo_reply(l3: &mut [u8], l4: usize, id: u16) -> Option<usize> {
     let half = addresses.len() / 2;
     l3[addresses].rotate_left(half);
     l3.copy_within(l4.., header_bytes);
-    let total_bytes = l3.len() - (l4 - header_bytes);
+    let total_bytes = l3.len() - (l4 - header_bytes) + rest_bytes;
     if is_ipv4 {
         let ip = Ipv4::of(l3)?;
         let mut reply = Ipv4::new(protocol::ICMP, *ip.source_bytes(), *ip.destination_bytes(), 0);

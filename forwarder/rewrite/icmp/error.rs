@@ -24,11 +24,16 @@ const IPV6_BYTES_MAX: usize = 1280;
 /// RFC 1812, section 4.3.2.5: errors go with precedence 6, internetwork control.
 const INTERNETWORK_CONTROL: u8 = 0xc0;
 
+/// Code of "time exceeded" in both families: while fragments were waited for (RFC 792, RFC 4443, section 3.3).
+const REASSEMBLY: u8 = 1;
+
 /// Why a packet is not forwarded.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Cause {
     /// No hop is left. 11/0, IPv6 3/0.
     TimeExceeded,
+    /// Not all fragments came in time. 11/1, IPv6 3/1.
+    ReassemblyTimeExceeded,
     /// Nobody listens, or no real server takes the flow. 3/3, IPv6 1/4.
     PortUnreachable,
     /// The next hop does not answer. 3/1, IPv6 1/3.
@@ -60,6 +65,8 @@ impl Cause {
         let (kind, code, rest) = match (self, packet[0] >> 4 == 4) {
             (Cause::TimeExceeded, true) => (v4::TIME_EXCEEDED, 0, 0),
             (Cause::TimeExceeded, false) => (v6::TIME_EXCEEDED, 0, 0),
+            (Cause::ReassemblyTimeExceeded, true) => (v4::TIME_EXCEEDED, REASSEMBLY, 0),
+            (Cause::ReassemblyTimeExceeded, false) => (v6::TIME_EXCEEDED, REASSEMBLY, 0),
             (Cause::PortUnreachable, true) => (v4::UNREACHABLE, v4::PORT, 0),
             (Cause::PortUnreachable, false) => (v6::UNREACHABLE, v6::PORT, 0),
             (Cause::HostUnreachable, true) => (v4::UNREACHABLE, v4::HOST, 0),

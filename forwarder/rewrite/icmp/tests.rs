@@ -133,28 +133,28 @@ fn causes_have_their_types_in_both_families() {
 #[test]
 fn echo_is_the_kernels() {
     let mut l3 = Frame::between("10.1.2.3", "10.99.0.1").echo_request(0x1122, 1, &b"ping".repeat(8))[14..].to_vec();
-    assert_eq!(echo_reply(&mut l3, 20, 0xc53f), Some(60));
+    assert_eq!(echo_reply(&mut l3, 0, 20, 0xc53f), Some(60));
     assert_eq!(l3[..28], hex("4500003cc53f000040019f1a 0a630001 0a010203 0000f855 11220001"));
     let mut l3 = Frame::between("fd10::1:2:3", "fd99::1").echo_request(0x1122, 1, &b"ping".repeat(8))[14..].to_vec();
-    assert_eq!(echo_reply(&mut l3, 40, 0), Some(80));
+    assert_eq!(echo_reply(&mut l3, 0, 40, 0), Some(80));
     let expect =
         hex("6000000000283a40 fd990000000000000000000000000001 fd100000000000000000000100020003 81007c41 11220001");
     assert_eq!(l3[..48], expect);
-    assert_eq!(echo_reply(&mut l3, 40, 0), None, "a reply is not answered");
+    assert_eq!(echo_reply(&mut l3, 0, 40, 0), None, "a reply is not answered");
 }
 
 #[test]
 fn echo_leaves_options_and_extensions_out() {
     let request = Frame::between("10.1.2.3", "10.99.0.1").tos(0xb8).options(&[131, 7, 4, 9, 9, 9, 9, 0]);
     let mut l3 = request.echo_request(1, 2, b"odd")[14..].to_vec();
-    let length = echo_reply(&mut l3, 28, 7).unwrap();
+    let length = echo_reply(&mut l3, 0, 28, 7).unwrap();
     let expect = Frame::between("10.99.0.1", "10.1.2.3").tos(0xb8).id(7).dont_fragment(false);
     assert_eq!(l3[..length], expect.icmp(0, 0, 0x0001_0002, b"odd")[14..]);
 
     let plain = Frame::between("fd10::1", "fd99::1").echo_request(1, 2, b"odd")[14..].to_vec();
     let mut l3 = [&plain[..40], &[protocol::ICMPV6, 0, 1, 4, 0, 0, 0, 0], &plain[40..]].concat();
     (l3[5], l3[6]) = (l3[5] + 8, protocol::HOP_BY_HOP);
-    let length = echo_reply(&mut l3, 48, 7).unwrap();
+    let length = echo_reply(&mut l3, 0, 48, 7).unwrap();
     assert_eq!(l3[..length], Frame::between("fd99::1", "fd10::1").icmp(129, 0, 0x0001_0002, b"odd")[14..]);
 }
 
