@@ -171,7 +171,8 @@ proptest! {
         let is_ipv6 = outer.0.0.is_ipv6();
         let outer_bytes = tun::outer_bytes(is_ipv6);
         let mut l3 = [vec![0xaa; outer_bytes], inner.clone()].concat();
-        prop_assert!(tun::encapsulate(&mut l3, &octets(outer.0.0), &octets(outer.1.0), pmtu_discovery, id));
+        let total = l3.len();
+        prop_assert!(tun::encapsulate(&mut l3, total, &octets(outer.0.0), &octets(outer.1.0), pmtu_discovery, id));
         let tos = if rest.tos & 3 == 3 { rest.tos ^ 1 } else { rest.tos };
         let dont_fragment = inner_ends.0.0.is_ipv4() && pmtu_discovery;
         let id = if dont_fragment { 0 } else { id };
@@ -214,7 +215,7 @@ proptest! {
                 nat::translate_source(&mut l3.clone(), l4, protocol, address, 80);
                 nat::translate_destination(&mut l3.clone(), l4, protocol, address, 80);
                 fullnat::translate(&mut l3.clone(), l4, protocol, end, end);
-                tun::encapsulate(&mut l3.clone(), address, address, true, 1);
+                tun::encapsulate(&mut l3.clone(), l3.len(), address, address, true, 1);
                 let translation = icmp::Translation {
                     source: Some(address),
                     destination: Some(address),
