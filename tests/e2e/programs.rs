@@ -19,11 +19,11 @@ const WRK_SECONDS: &str = "1";
 /// What iperf3 sends by TCP, for each direction of each service.
 const TCP_BYTES: &str = "20M";
 /// iperf3's UDP: far below what the devices carry, so that a loss is ours.
-const UDP_RATE: &str = "20M";
+const UDP_RATE: &str = "5M";
 /// See [`iperf3`].
 const IPERF_RUNS_MAX: usize = 5;
-/// What it sends by UDP: hundreds of datagrams.
-const UDP_BYTES: &str = "1M";
+/// What it sends by UDP: fewer datagrams than a device's queue holds, should nobody come for a while.
+const UDP_BYTES: &str = "250K";
 /// Inner packet of 1428 bytes: fits every tunnel.
 pub const DATAGRAM_BYTES: &str = "1400";
 /// Fourteen fragments on the wire.
