@@ -12,6 +12,7 @@ use rustix::process::Signal;
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use uvs::demo::Failure;
 use uvs::demo::director::Forwarding;
+use uvs::demo::network::Attachment;
 use uvs::demo::plan::{Family, Method, Service};
 use uvs::demo::process::Process;
 use uvs::demo::wait::wait_until;
@@ -26,8 +27,15 @@ use crate::programs;
 pub const FORWARDING: Forwarding =
     Forwarding { workers: 2, queues: 2, conns_max: CONNS_MAX, rest: "\n[timeouts]\ntcp_syn_recv = \"2s\"\n" };
 /// What these directors are put through.
-pub const STEPS: &[(&str, Step)] =
-    &[("a flood of SYNs", syn_flood), ("a device that refuses", device_refuses), ("a pool that is dry", dry_pool)];
+pub fn steps(attachment: Attachment) -> &'static [(&'static str, Step)] {
+    const STEPS: &[(&str, Step)] =
+        &[("a flood of SYNs", syn_flood), ("a device that refuses", device_refuses), ("a pool that is dry", dry_pool)];
+    match attachment {
+        Attachment::Tap => STEPS,
+        // It leaves what it has no buffer for where it was, and does not count it: nothing to be seen.
+        Attachment::AfPacket => &STEPS[..2],
+    }
+}
 /// What these directors do wrong when they are told to.
 pub const FAULT: &str = "dry-pool";
 

@@ -72,7 +72,12 @@ pub fn test(attachment: Attachment) -> Result<(), Failure> {
         Run { what: "two workers with a queue each", forwarding: Forwarding::by(2), fault: None, steps: EVERY_CHANGE },
         // The second worker lives on what the first hands over, and sends through it.
         Run { what: "two workers on one queue", forwarding: shared, fault: None, steps: HANDED_OVER },
-        Run { what: "floods", forwarding: floods::FORWARDING, fault: Some(floods::FAULT), steps: floods::STEPS },
+        Run {
+            what: "floods",
+            forwarding: floods::FORWARDING,
+            fault: Some(floods::FAULT),
+            steps: floods::steps(attachment),
+        },
     ];
     let mut web = served::web_services();
     let mut streams = served::stream_services();
