@@ -81,7 +81,8 @@ fn forwarding(criterion: &mut Criterion) {
             let (source, destination) = (address(&LOCAL, is_outer_ipv6), address(&REAL, is_outer_ipv6));
             criterion.bench_function(&format!("rewrite/tun/{family}_in_{outer}"), |bencher| {
                 each(bencher, &mut packets, |l3| {
-                    black_box(tun::encapsulate(l3, black_box(source), destination, true, 1));
+                    let total = l3.len();
+                    black_box(tun::encapsulate(l3, total, black_box(source), destination, true, 1));
                 });
             });
         }
