@@ -7,6 +7,7 @@
 mod lines;
 mod refusals;
 mod values;
+mod ways;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -14,12 +15,15 @@ use std::net::SocketAddr;
 use crate::{Config, FullNat, Ipvs, Mark, Matching, RealServer, Service, Timeouts};
 
 pub use lines::{Counts, Summary};
+pub use ways::Way;
 
 /// What leads from one configuration to another.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Difference {
     /// What cannot change while a director runs, a line each. With any of them nothing of the new file may be applied.
     pub refusals: Vec<String>,
+    /// Gateways, `[[neighbor]]` and `[[route]]`.
+    pub ways: Vec<Way>,
     /// New services with their servers, in the new file's order.
     pub services_added: Vec<Service>,
     /// Services that are gone, with their servers, in the old file's order.
@@ -74,6 +78,7 @@ impl Difference {
             new;
         let mut difference = Difference {
             refusals: refusals::between(old, new),
+            ways: ways::between(old, new),
             marks: Changed::between(&old.marks, marks),
             ipvs: Changed::between(&old.ipvs, ipvs),
             timeouts: Changed::between(&old.timeouts, timeouts),

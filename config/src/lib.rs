@@ -71,12 +71,13 @@ mod timeouts;
 
 use std::fs::File;
 use std::io::{self, Read};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use toml::de::DeTable;
 
 pub use address::{Family, MacAddr};
-pub use difference::{Changed, Counts, Difference, ServiceDifference, Summary};
+pub use difference::{Changed, Counts, Difference, ServiceDifference, Summary, Way};
 pub use director::{Director, Eal, HugePages, Idle};
 pub use errors::{Errors, Fault};
 pub use fullnat::FullNat;
@@ -180,10 +181,17 @@ fn read_config(root: &Table) -> Config {
     Config { director, eal, ports, neighbors, routes, fullnat, timeouts, ipvs, marks, services }
 }
 
-/// A file's bytes; one more than allowed if it is too long.
+/// A file's bytes; one more than allowed if it is too long. Whatever the path leads to, this returns soon: a running director
+/// reads its file again on request, and by then the path may be a pipe that nobody writes to.
 fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
+    let mut options = File::options();
+    options.read(true).custom_flags(rustix::fs::OFlags::NONBLOCK.bits() as i32);
+    let file = options.open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::other("it is a directory, a pipe or a device"));
+    }
     let mut bytes = Vec::new();
-    File::open(path)?.take(limits::FILE_BYTES_MAX as u64 + 1).read_to_end(&mut bytes)?;
+    file.take(limits::FILE_BYTES_MAX as u64 + 1).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 

@@ -2,6 +2,9 @@
 //! operator works with. What cannot be written into a text file (no file, no UTF-8, too long) is below.
 
 use std::fs;
+use std::os::unix::fs::symlink;
+use std::os::unix::net::UnixListener;
+use std::process::Command;
 
 const PORTS: &str = r#"
 [[port]]
@@ -74,4 +77,28 @@ fn files_that_cannot_be_read() {
     assert_eq!(said(), "uvs.toml: found more than 16 MiB; must be at most that");
     fs::write(&path, PORTS).expect("written");
     assert_eq!(config::load(&path).expect("a right file").ports.len(), 2);
+}
+
+/// What waits for a writer, or has no end, must not hold up a director that reads its file again.
+#[test]
+fn paths_that_lead_to_no_file() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| folder.path().join(name);
+    let fifo = path("fifo");
+    assert!(Command::new("mkfifo").arg(&fifo).status().expect("coreutils").success());
+    fs::create_dir(path("directory")).expect("made");
+    symlink("/dev/zero", path("link")).expect("made");
+    let _listener = UnixListener::bind(path("socket")).expect("made");
+    for (name, says) in [
+        ("fifo", "it is a directory, a pipe or a device"),
+        ("directory", "it is a directory, a pipe or a device"),
+        ("link", "it is a directory, a pipe or a device"),
+        ("socket", "No such device or address"),
+    ] {
+        let errors = config::load(path(name)).expect_err("a fault").to_string();
+        assert!(errors.contains(&format!("found no file to read ({says}")), "{name}: {errors}");
+    }
+    // A terabyte that takes no room on the disk.
+    fs::File::create(path("long")).and_then(|file| file.set_len(1 << 40)).expect("a sparse file");
+    assert!(config::load(path("long")).expect_err("a fault").to_string().contains("more than 16 MiB"));
 }

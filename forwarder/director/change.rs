@@ -1,52 +1,124 @@
-//! Another configuration for a director that runs. It is applied as a difference, so that services and conns that it does
-//! not name feel nothing, and all or nothing: what could refuse a part of it is asked before the first part is done.
+//! Another configuration for a director that runs. Afterwards whatever the file names is as it says; what it does not name, and
+//! its predecessor did not, is somebody else's (a tool's, at run time) and stays. Conns of what is the same feel nothing.
+//!
+//! All or nothing: what could refuse a part of it is asked before the first part is done. What is compared with the new file is
+//! the book, not the old file: tools may have changed it since.
 //!
 //! ```text
-//! Difference ─▶ room for all of it? ─▶ services removed, added, edited ─▶ addresses, next hops ─▶ servers
-//!                                                          workers get one snapshot, in the same turn ─▶ publish
+//! Edits ─▶ room for all of them? ─▶ ways, services removed, added, edited ─▶ addresses, next hops ─▶ servers
+//!                                                              workers get one snapshot, in the same turn ─▶ publish
 //! ```
 
 use super::{Control, settings};
 use crate::services::ServiceKey;
-use crate::services::book::Refused;
-use config::{Config, Difference, RealServer, Scheduler, ServiceDifference};
+use crate::services::book::{Listed, ServiceSpec};
+use config::{Config, Difference, Matching, RealServer, Service, Summary};
+use hashbrown::{HashMap, HashSet};
 use std::net::SocketAddr;
 
-/// Room was looked for before, and the difference names each service once.
+/// Room was looked for before, in the book itself, and a file names each service and each of its servers once.
 const CHECKED: &str = "an edit that was found possible";
+
+/// What became of a director that was given another configuration.
+#[derive(Debug, Clone)]
+pub struct Applied {
+    /// Between the two files.
+    pub difference: Difference,
+    /// Services that are the same in both files, but were not so in the director: tools had changed them.
+    pub set_back: Vec<Matching>,
+}
+
+/// What makes the book what a file says.
+pub(super) struct Edits<'a> {
+    remove: Vec<ServiceKey>,
+    pub(super) services: Vec<ServiceEdit<'a>>,
+}
+
+/// What makes a service what a file says.
+pub(super) struct ServiceEdit<'a> {
+    pub(super) matching: Matching,
+    pub(super) key: ServiceKey,
+    is_there: bool,
+    /// None: it is told this already.
+    pub(super) spec: Option<ServiceSpec>,
+    remove: Vec<SocketAddr>,
+    pub(super) put: Vec<&'a RealServer>,
+}
 
 impl Control {
     /// Makes the director what `new` says. On refusal (a line each) nothing has changed.
     ///
-    /// What is in neither configuration, but was made while the director ran, stays. A real server that stays keeps its
-    /// place in its service's list; new ones come to the head.
-    pub fn apply(&mut self, new: Config) -> Result<Difference, Vec<String>> {
+    /// A real server that stays keeps its place in its service's list; new ones come to the head.
+    pub fn apply(&mut self, new: Config) -> Result<Applied, Vec<String>> {
         let mut difference = Difference::between(&self.config, &new);
         let mut refusals = std::mem::take(&mut difference.refusals);
+        let edits = self.edits(&self.config, &new);
         if refusals.is_empty() {
-            refusals.extend(self.no_room(&difference));
-            refusals.extend(self.steered_otherwise(&new, &difference));
+            refusals.extend(self.no_room(&edits));
+            refusals.extend(self.steered_otherwise(&new, &edits));
         }
         if !refusals.is_empty() {
             return Err(refusals);
         }
-        self.config = new;
-        self.expect_servers(&difference);
-        self.change_policy(&difference);
-        self.change_services(&difference);
-        self.change_servers(&difference);
-        Ok(difference)
+        let before = std::mem::replace(&mut self.config, new.clone());
+        if !difference.ways.is_empty() {
+            self.change_ways();
+        }
+        self.expect_servers(&edits);
+        self.change_policy();
+        self.change_services(&edits, before.fullnat != new.fullnat);
+        self.change_servers(&edits);
+        let named: HashSet<_> = named(&difference).collect();
+        let set_back = edits.services.iter().map(|edit| edit.matching).filter(|matching| !named.contains(matching));
+        Ok(Applied { set_back: set_back.collect(), difference })
+    }
+
+    fn edits<'a>(&self, old: &Config, new: &'a Config) -> Edits<'a> {
+        let mut before: HashMap<ServiceKey, &Service> = by_key(old).collect();
+        let edit = |service: &'a Service| {
+            let was = before.remove(&settings::service_key(&service.matching));
+            self.edit_of(was, service, settings::service_spec(new, service))
+        };
+        let services = new.services.iter().filter_map(edit).collect();
+        let gone =
+            by_key(old).map(|(key, _)| key).filter(|key| before.contains_key(key) && self.book.has_service(*key));
+        Edits { remove: gone.collect(), services }
+    }
+
+    /// None: the service is as the file says.
+    fn edit_of<'a>(&self, was: Option<&Service>, now: &'a Service, spec: ServiceSpec) -> Option<ServiceEdit<'a>> {
+        let key = settings::service_key(&now.matching);
+        let found = self.book.get(key);
+        let listed: HashMap<SocketAddr, &Listed> =
+            found.iter().flat_map(|(_, listed)| *listed).map(|listed| (listed.address(), listed)).collect();
+        let stay: HashSet<_> = now.servers.iter().map(|server| server.address).collect();
+        let put =
+            now.servers.iter().filter(|said| !listed.get(&said.address).is_some_and(|listed| is_as_said(listed, said)));
+        let gone = was.iter().flat_map(|was| &was.servers).map(|server| server.address);
+        let edit = ServiceEdit {
+            matching: now.matching,
+            key,
+            is_there: found.is_some(),
+            spec: found.is_none_or(|(service, _)| service.spec() != spec).then_some(spec),
+            remove: gone.filter(|address| !stay.contains(address) && listed.contains_key(address)).collect(),
+            put: put.collect(),
+        };
+        (edit.spec.is_some() || !edit.remove.is_empty() || !edit.put.is_empty()).then_some(edit)
     }
 
     /// Why there is no room for what is added. A removed server keeps its place while it is remembered.
-    fn no_room(&self, difference: &Difference) -> Option<String> {
-        let added = difference.services_added.iter().map(|service| (&service.matching, &service.servers));
-        let to_changed = difference.services_changed.iter().map(|service| (&service.matching, &service.servers_added));
-        let places = |(matching, servers): (_, &Vec<RealServer>)| {
-            let key = settings::service_key(matching);
-            servers.iter().filter(|server| !self.book.has_place(key, server.address)).count()
+    fn no_room(&self, edits: &Edits) -> Option<String> {
+        let new_services = edits.services.iter().filter(|edit| !edit.is_there).count();
+        let room = self.book.free_services() + edits.remove.len();
+        if new_services > room {
+            return Some(format!(
+                "service: found {new_services} new ones, but there is room for {room} more, with those that tools made"
+            ));
+        }
+        let places = |edit: &ServiceEdit| {
+            edit.put.iter().filter(|server| !self.book.has_place(edit.key, server.address)).count()
         };
-        let needed: usize = added.chain(to_changed).map(places).sum();
+        let needed: usize = edits.services.iter().map(places).sum();
         let free = self.book.free_servers();
         (needed > free).then(|| {
             let servers_max = self.config.director.servers_max;
@@ -58,91 +130,80 @@ impl Control {
         })
     }
 
-    fn change_policy(&mut self, difference: &Difference) {
-        let Difference { marks, ipvs, timeouts, fullnat, .. } = difference;
-        if ipvs.is_some() || timeouts.is_some() || fullnat.is_some() {
-            self.book.set_policy(settings::policy(&self.config));
+    fn change_policy(&mut self) {
+        let policy = settings::policy(&self.config);
+        if *self.book.policy() != policy {
+            self.book.set_policy(policy);
         }
-        if marks.is_some() {
-            self.book.set_marks(self.config.marks.iter().map(settings::mark_rule).collect());
-        }
-        // These two are told to the scheduler, not to the workers.
-        if let Some(ipvs) = ipvs {
-            let lblc = ipvs.before.lblc_expiration != ipvs.after.lblc_expiration;
-            let lblcr = ipvs.before.lblcr_expiration != ipvs.after.lblcr_expiration;
-            let concerned = |service: &&config::Service| match service.scheduler {
-                Scheduler::Lblc => lblc,
-                Scheduler::Lblcr => lblcr,
-                _ => false,
-            };
-            for service in self.config.services.iter().filter(concerned) {
-                let spec = settings::service_spec(&self.config, service);
-                match self.book.edit_service(settings::service_key(&service.matching), spec) {
-                    // A service that this difference adds is told soon.
-                    Ok(()) | Err(Refused::NoService) => {}
-                    Err(refused) => unreachable!("{CHECKED}: {refused}"),
-                }
-            }
+        let marks: Vec<_> = self.config.marks.iter().map(settings::mark_rule).collect();
+        if self.book.marks() != marks {
+            self.book.set_marks(marks);
         }
     }
 
     /// Services without their servers, and what their addresses mean to the network.
-    fn change_services(&mut self, difference: &Difference) {
-        let Difference { services_removed, services_added, services_changed, fullnat, .. } = difference;
-        for service in services_removed {
-            let key = settings::service_key(&service.matching);
-            if self.book.delete_service(key, self.now.ms).is_ok() {
-                self.traffic_retired.remove(&key);
+    fn change_services(&mut self, edits: &Edits, other_locals: bool) {
+        for key in &edits.remove {
+            self.book.delete_service(*key, self.now.ms).expect(CHECKED);
+            self.traffic_retired.remove(key);
+        }
+        for ServiceEdit { key, is_there, spec, .. } in &edits.services {
+            match (is_there, spec.clone()) {
+                (_, None) => {}
+                (true, Some(spec)) => self.book.edit_service(*key, spec).expect(CHECKED),
+                (false, Some(spec)) => self.book.add_service(*key, spec).expect(CHECKED),
             }
         }
-        let changed = services_changed.iter().filter_map(|service| service.settings.as_ref());
-        for service in services_added.iter().chain(changed.map(|settings| &settings.after)) {
-            let key = settings::service_key(&service.matching);
-            let spec = settings::service_spec(&self.config, service);
-            match self.book.has_service(key) {
-                true => self.book.edit_service(key, spec).expect(CHECKED),
-                false => self.book.add_service(key, spec).expect(CHECKED),
-            }
-        }
-        if !(services_removed.is_empty() && services_added.is_empty() && fullnat.is_none()) {
+        if other_locals || !edits.remove.is_empty() || edits.services.iter().any(|edit| !edit.is_there) {
             self.addresses_changed();
         }
     }
 
-    fn change_servers(&mut self, difference: &Difference) {
-        let Difference { services_removed, services_added, services_changed, .. } = difference;
-        let comes =
-            !services_added.is_empty() || services_changed.iter().any(|service| !service.servers_added.is_empty());
-        let goes =
-            !services_removed.is_empty() || services_changed.iter().any(|service| !service.servers_removed.is_empty());
-        if comes {
+    fn change_servers(&mut self, edits: &Edits) {
+        if edits.services.iter().any(|edit| !edit.put.is_empty()) {
             // Pinned before they are looked for one by one: neighbours that traffic made would be in their way.
             let new = self.config.services.iter().flat_map(|service| &service.servers);
             let addresses: Vec<_> = new.map(|server| server.address.ip()).chain(self.server_addresses()).collect();
             self.neighbors.servers(addresses);
         }
-        for service in services_added {
-            self.put_servers(settings::service_key(&service.matching), &[], &service.servers);
+        for ServiceEdit { key, remove, put, .. } in &edits.services {
+            let put = self.specs_of(put.iter().copied());
+            if !(remove.is_empty() && put.is_empty()) {
+                self.book.change_servers(*key, remove, &put, self.now.ms).expect(CHECKED);
+            }
         }
-        for service in services_changed {
-            let ServiceDifference { matching, servers_added, servers_removed, servers_changed, .. } = service;
-            let put = servers_changed.iter().map(|server| &server.after).chain(servers_added);
-            self.put_servers(settings::service_key(matching), servers_removed, put);
-        }
-        if goes {
+        if !edits.remove.is_empty() || edits.services.iter().any(|edit| !edit.remove.is_empty()) {
             self.servers_changed();
         }
     }
+}
 
-    fn put_servers<'a>(
-        &mut self,
-        key: ServiceKey,
-        remove: &[SocketAddr],
-        put: impl IntoIterator<Item = &'a RealServer>,
-    ) {
-        let put = self.specs_of(put);
-        if !(remove.is_empty() && put.is_empty()) {
-            self.book.change_servers(key, remove, &put, self.now.ms).expect(CHECKED);
-        }
+impl Applied {
+    /// A line for each change; the last one is a summary.
+    pub fn lines(&self) -> impl Iterator<Item = String> + '_ {
+        let set_back = self.set_back.iter().map(|matching| {
+            format!("service {matching}: was changed since its file was read; it is as the file says again")
+        });
+        self.difference.lines().chain(set_back)
     }
+
+    /// The difference of the files in numbers.
+    pub fn summary(&self) -> Summary {
+        self.difference.summary()
+    }
+}
+
+fn by_key(config: &Config) -> impl Iterator<Item = (ServiceKey, &Service)> {
+    config.services.iter().map(|service| (settings::service_key(&service.matching), service))
+}
+
+/// The services that a difference names.
+fn named(difference: &Difference) -> impl Iterator<Item = Matching> + '_ {
+    let Difference { services_added, services_changed, .. } = difference;
+    services_added.iter().map(|service| service.matching).chain(services_changed.iter().map(|service| service.matching))
+}
+
+fn is_as_said(listed: &Listed, said: &RealServer) -> bool {
+    let spec = settings::server_spec(said);
+    (listed.server.method, listed.server.weight, listed.thresholds) == (spec.method, spec.weight, spec.thresholds)
 }

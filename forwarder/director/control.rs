@@ -3,9 +3,9 @@
 
 use super::listing::Listings;
 use super::reload::Reloads;
-use super::settings;
+use super::{network, settings};
 use crate::local_ports::{Failure, LocalPorts};
-use crate::neigh::{Interface, Limits, Neighbors, NextHops, NoPort, StaticRoute};
+use crate::neigh::{Neighbors, NextHops};
 use crate::pipeline::shard::TrafficTable;
 use crate::pipeline::{Now, Shard, shard::Shared};
 use crate::services::book::{Book, Refused, ServerSpec, ServiceSpec};
@@ -63,9 +63,6 @@ pub enum StartError {
         /// What the system says.
         source: std::io::Error,
     },
-    /// An address that is on no port.
-    #[error(transparent)]
-    NoPort(#[from] NoPort),
     /// A service that cannot be made.
     #[error("service {0:?}: {1}")]
     Service(ServiceKey, Refused),
@@ -106,7 +103,7 @@ impl Control {
             live: LiveTable::new(config.director.servers_max as usize, SERVICES_MAX),
             templates: Templates::new(config.director.templates_max as usize, Seed::from_u64(seed), now.tick),
         });
-        let mut neighbors = neighbors(&config, macs, now)?;
+        let mut neighbors = network::neighbors(&config, macs, now);
         let workers = config.director.workers.len();
         let mut book = Book::new(shared.clone(), Hashes::new(workers, seed));
         book.set_policy(settings::policy(&config));
@@ -360,37 +357,5 @@ impl Control {
 
     pub(super) fn server_addresses(&self) -> impl Iterator<Item = IpAddr> + '_ {
         self.book.list().flat_map(|(_, servers)| servers.iter().map(|listed| listed.server.address))
-    }
-}
-
-fn neighbors(config: &Config, macs: &[[u8; 6]], now: Now) -> Result<Neighbors, NoPort> {
-    let interface = |(port, (said, mac)): (usize, (&config::Port, &[u8; 6]))| Interface {
-        port: port as u16,
-        name: said.name.clone(),
-        mac: *mac,
-        mtu: said.mtu,
-        addresses: said.addresses.clone(),
-    };
-    let interfaces = config.ports.iter().zip(macs).enumerate().map(interface).collect();
-    let routes = config.routes.iter().map(|route| (route.destination, route.via, route.port));
-    let gateways = config
-        .ports
-        .iter()
-        .enumerate()
-        .flat_map(|(port, said)| said.gateways().map(move |via| (everywhere(via), via, port)));
-    let routes: Vec<_> = routes
-        .chain(gateways)
-        .map(|(to, gateway, port)| StaticRoute { to, gateway, port: Some(port as u16) })
-        .collect();
-    let statics: Vec<_> = config.neighbors.iter().map(|neighbor| (neighbor.address, neighbor.mac.0)).collect();
-    let limits = Limits { neighbors_max: config.director.neighbors_max as usize, ..Limits::default() };
-    Neighbors::new(interfaces, &routes, &statics, limits, now.ms)
-}
-
-/// The default route's destination, of the family of its gateway.
-fn everywhere(gateway: IpAddr) -> ipnet::IpNet {
-    match gateway {
-        IpAddr::V4(_) => ipnet::Ipv4Net::default().into(),
-        IpAddr::V6(_) => ipnet::Ipv6Net::default().into(),
     }
 }

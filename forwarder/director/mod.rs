@@ -8,6 +8,7 @@
 mod change;
 mod control;
 mod listing;
+mod network;
 mod owners;
 pub mod plan;
 mod reload;
@@ -18,5 +19,6 @@ mod show;
 #[cfg(feature = "dpdk")]
 mod started;
 
+pub use change::Applied;
 pub use control::{Control, StartError, WorkerParts};
 pub use show::Answering;

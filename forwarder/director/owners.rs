@@ -1,9 +1,10 @@
 //! What control does so that every packet of a flow leads to one worker, while services, rules and servers change.
 
+use super::change::{Edits, ServiceEdit};
 use super::{Control, settings};
 use crate::services::ServiceKey;
 use crate::services::book::ServerSpec;
-use config::{Config, Difference, Matching};
+use config::{Config, Matching};
 use hashbrown::HashSet;
 use std::net::SocketAddr;
 
@@ -22,28 +23,26 @@ impl Control {
     }
 
     /// Services and rules that would take flows whose conns another worker has. `config` saw the new file, not what was
-    /// removed lately.
-    pub(super) fn steered_otherwise(&self, new: &Config, difference: &Difference) -> Vec<String> {
+    /// removed lately, nor what tools made.
+    pub(super) fn steered_otherwise(&self, new: &Config, edits: &Edits) -> Vec<String> {
         let refusal = |what: &dyn std::fmt::Display, other: ServiceKey| {
             format!(
                 "{what}: such flows are, or were, for {other}, which is steered otherwise; steer it alike, or try again when \
                  its conns have ended, two minutes later at least"
             )
         };
-        let after = difference.marks.iter().flat_map(|marks| &marks.after);
-        let rules: Vec<_> = after.map(settings::mark_rule).collect();
-        let otherwise = |matching: &Matching, steer: config::Steer| {
-            let (key, steer) = (settings::service_key(matching), settings::steer(steer));
+        let mut rules: Vec<_> = new.marks.iter().map(settings::mark_rule).collect();
+        if self.book.marks() == rules {
+            rules.clear();
+        }
+        let otherwise = |edit: &ServiceEdit| {
+            let (key, steer) = (edit.key, edit.spec.as_ref()?.steer);
             // Made while the director ran, or removed from it.
             let itself = || self.book.steer_of(key).filter(|of| *of != steer).map(|_| key);
             let other = itself().or_else(|| self.book.steered_otherwise(key, steer, &rules))?;
-            Some(refusal(&format!("service {matching}: steer"), other))
+            Some(refusal(&format!("service {}: steer", edit.matching), other))
         };
-        let added = difference.services_added.iter().map(|service| (&service.matching, service.steer));
-        let changed: HashSet<_> = difference.services_changed.iter().map(|service| service.matching).collect();
-        let changed = new.services.iter().filter(|service| changed.contains(&service.matching));
-        let named = added.chain(changed.map(|service| (&service.matching, service.steer)));
-        let mut refusals: Vec<_> = named.filter_map(|(matching, steer)| otherwise(matching, steer)).collect();
+        let mut refusals: Vec<_> = edits.services.iter().filter_map(otherwise).collect();
         let is_mark = |service: &&config::Service| matches!(service.matching, Matching::Mark { .. });
         let marked = new.services.iter().find(is_mark).map(|service| settings::steer(service.steer));
         let marks: HashSet<_> = new.services.iter().filter_map(|service| mark_of(&service.matching)).collect();
@@ -53,14 +52,10 @@ impl Control {
         refusals
     }
 
-    /// The same for all that a difference adds and changes.
-    pub(super) fn expect_servers(&mut self, difference: &Difference) {
-        let Difference { services_added, services_changed, .. } = difference;
-        let added = services_added.iter().flat_map(|service| &service.servers);
-        let changed = services_changed.iter().flat_map(|service| {
-            service.servers_changed.iter().map(|server| &server.after).chain(&service.servers_added)
-        });
-        let servers = added.chain(changed).map(|server| (server.address, settings::server_spec(server)));
+    /// The same for all that a file adds and changes.
+    pub(super) fn expect_servers(&mut self, edits: &Edits) {
+        let servers = edits.services.iter().flat_map(|edit| &edit.put);
+        let servers = servers.map(|server| (server.address, settings::server_spec(server)));
         self.expect(&servers.collect::<Vec<_>>());
     }
 }

@@ -3,6 +3,7 @@
 //! a turn of the control thread, which is all or nothing (see `change.rs`).
 
 use super::Control;
+use super::change::Applied;
 use config::{Config, Errors};
 use control::{ReloadId, show::Reloaded};
 use std::path::PathBuf;
@@ -67,7 +68,7 @@ impl Control {
     pub(super) fn turn_reloads(&mut self) {
         if let Some(read) = self.reloads.take_read() {
             let outcome = read.and_then(|config| self.apply(config));
-            self.end_reload(outcome.map(|difference| lines_of(&difference)));
+            self.end_reload(outcome.map(|applied| lines_of(&applied)));
         }
         let reloads = &mut self.reloads;
         if reloads.reading.is_none()
@@ -91,9 +92,13 @@ impl Control {
     }
 }
 
-fn lines_of(difference: &config::Difference) -> Vec<String> {
-    let mut lines = bounded(difference.lines());
-    lines.push(difference.summary().to_string());
+fn lines_of(applied: &Applied) -> Vec<String> {
+    let mut lines = bounded(applied.lines());
+    let set_back = match applied.set_back.len() {
+        0 => String::new(),
+        services => format!("; {services} services set back to what the file says"),
+    };
+    lines.push(format!("{}{set_back}", applied.summary()));
     lines
 }
 

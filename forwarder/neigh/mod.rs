@@ -27,9 +27,9 @@ mod topology;
 pub use entry::{Kind, State};
 pub use interface::Interface;
 pub use listing::{Counters, Neighbor};
-pub use neighbors::{FRAMES_MAX, Neighbors, REQUESTS_PER_TURN, WANTED_PER_SECOND};
+pub use neighbors::{FRAMES_MAX, Neighbors, REQUESTS_PER_TURN, StaticNeighbor, WANTED_PER_SECOND};
 pub use next_hops::{NextHop, NextHopId, NextHopState, NextHops, Route, SLOTS_MAX};
-pub use topology::{NoPort, StaticRoute};
+pub use topology::StaticRoute;
 
 /// What the operator decides about neighbours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,6 +1,8 @@
 //! The control side: what a host does to know its neighbours and to be known by them. One thread owns it; every list in it has a
 //! limit, because anybody on the link can make it work.
 
+mod ways;
+
 use super::allowance::Allowance;
 use super::announcements::Announcements;
 use super::entry::{Due, Entry, Kind, State};
@@ -8,11 +10,12 @@ use super::listing::{Counters, Neighbor};
 use super::messages::{self, Heard};
 use super::next_hops::{NextHop, NextHopId, NextHops};
 use super::table::Table;
-use super::topology::{NoPort, StaticRoute, Topology, Towards};
+use super::topology::{StaticRoute, Topology, Towards};
 use super::{Interface, Limits};
 use crate::wire::Mac;
 use std::net::IpAddr;
 use std::sync::Arc;
+pub use ways::StaticNeighbor;
 
 /// Frames that wait to be fetched with `take_frames`; more are dropped and counted.
 pub const FRAMES_MAX: usize = 1_024;
@@ -48,11 +51,11 @@ impl Neighbors {
     pub fn new(
         interfaces: Vec<Interface>,
         routes: &[StaticRoute],
-        statics: &[(IpAddr, [u8; 6])],
+        statics: &[StaticNeighbor],
         limits: Limits,
         now_ms: u64,
-    ) -> Result<Neighbors, NoPort> {
-        let topology = Topology::new(interfaces, routes)?;
+    ) -> Neighbors {
+        let topology = Topology::new(interfaces, routes);
         let mut neighbors = Neighbors {
             table: Table::new(limits.neighbors_max),
             servers: Vec::new(),
@@ -68,15 +71,10 @@ impl Neighbors {
             topology: Arc::new(topology),
             limits,
         };
-        for (address, mac) in statics {
-            let port = neighbors.topology.port_of_neighbor(*address)?;
-            if neighbors.table.find(port, *address).is_none() {
-                neighbors.table.insert(Entry::fixed(port, *address, Mac(*mac), now_ms), now_ms);
-            }
-        }
+        statics.iter().for_each(|neighbor| neighbors.fix(neighbor));
         neighbors.announcements.add(&neighbors.topology, neighbors.topology.local());
         neighbors.pin();
-        Ok(neighbors)
+        neighbors
     }
 
     /// The addresses that are ours beside those of the interfaces: answered on every port, and announced when they are new.

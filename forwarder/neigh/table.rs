@@ -84,11 +84,30 @@ impl Table {
             return;
         };
         let Some(entry) = slot.entry.take() else { return };
-        // Generation 0 would make an id of 0.
-        slot.generation = slot.generation.checked_add(1).unwrap_or(1);
+        slot.generation = next_generation(slot.generation);
         self.vacant.push_back(id.slot() as u16);
         self.index.remove(&(entry.port, entry.address));
         self.dynamic -= usize::from(entry.kind == Kind::Dynamic);
+        self.changed = true;
+    }
+
+    /// Another entry for the same neighbour, in the same slot.
+    pub(super) fn replace(&mut self, id: NextHopId, entry: Entry) {
+        let dynamic = |kind: Kind| usize::from(kind == Kind::Dynamic);
+        let new = dynamic(entry.kind);
+        if let Some(before) = self.change(id, |old| std::mem::replace(old, entry).kind) {
+            self.dynamic = self.dynamic + new - dynamic(before);
+        }
+    }
+
+    /// Gives an entry another id: whoever holds the one it had finds nothing and asks for the way again.
+    pub(super) fn renumber(&mut self, id: NextHopId) {
+        let Some(slot) = self.slots.get_mut(id.slot()).filter(|slot| slot.generation == id.generation()) else {
+            return;
+        };
+        let Some(entry) = &slot.entry else { return };
+        slot.generation = next_generation(slot.generation);
+        self.index.insert((entry.port, entry.address), NextHopId::new(id.slot() as u16, slot.generation));
         self.changed = true;
     }
 
@@ -103,7 +122,16 @@ impl Table {
 
     /// A pinned entry becomes one of many; if there are enough of those, it goes.
     pub(super) fn unpin(&mut self, id: NextHopId) {
-        if self.get(id).is_none_or(|entry| entry.kind != Kind::Pinned) {
+        self.let_go(id, Kind::Pinned);
+    }
+
+    /// The same for an entry that was static.
+    pub(super) fn loosen(&mut self, id: NextHopId) {
+        self.let_go(id, Kind::Static);
+    }
+
+    fn let_go(&mut self, id: NextHopId, kind: Kind) {
+        if self.get(id).is_none_or(|entry| entry.kind != kind) {
             return;
         }
         if self.dynamic >= self.dynamic_max {
@@ -149,4 +177,9 @@ impl Table {
         let dynamic = self.iter().filter(|(_, entry)| entry.kind == Kind::Dynamic);
         dynamic.filter_map(|(id, entry)| Some((value(entry)?, id))).min_by_key(|(value, _)| *value).map(|(_, id)| id)
     }
+}
+
+/// Generation 0 would make an id of 0.
+fn next_generation(generation: u16) -> u16 {
+    generation.checked_add(1).unwrap_or(1)
 }

@@ -14,31 +14,8 @@ pub struct StaticRoute {
     pub to: IpNet,
     /// The router's address.
     pub gateway: IpAddr,
-    /// The port the router is on. None: the port with the router's subnet.
-    pub port: Option<u16>,
-}
-
-/// A neighbour of the operator's file that is on no port.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum NoPort {
-    /// A router.
-    #[error(
-        "route to {to}: gateway {gateway} is on no port's subnet, must be inside the prefix of an address of a port"
-    )]
-    Gateway {
-        /// The route's destinations.
-        to: IpNet,
-        /// The router that was found.
-        gateway: IpAddr,
-    },
-    /// A static neighbour.
-    #[error(
-        "neighbor {address}: on no port's subnet and no gateway, must be inside the prefix of an address of a port"
-    )]
-    Neighbor {
-        /// The address that was found.
-        address: IpAddr,
-    },
+    /// The port the router is on.
+    pub port: u16,
 }
 
 /// Where a packet goes next, before anybody asked for a MAC.
@@ -69,24 +46,34 @@ pub(super) struct Topology {
 }
 
 impl Topology {
-    pub(super) fn new(interfaces: Vec<Interface>, routes: &[StaticRoute]) -> Result<Topology, NoPort> {
-        let mut topology =
-            Topology { interfaces, local: HashSet::new(), prefixes: Prefixes::new(), gateways: HashSet::new() };
+    pub(super) fn new(interfaces: Vec<Interface>, routes: &[StaticRoute]) -> Topology {
+        let (local, gateways) = (HashSet::new(), routes.iter().map(|route| (route.port, route.gateway)).collect());
+        let mut topology = Topology { interfaces, local, prefixes: Prefixes::new(), gateways };
         topology.set_local([]);
         for interface in &topology.interfaces {
             for subnet in &interface.addresses {
                 connect(&mut topology.prefixes, interface.port, *subnet);
             }
         }
-        for route in routes {
-            let port = route.port.or_else(|| topology.connected_port(route.gateway));
-            let port = port.ok_or(NoPort::Gateway { to: route.to, gateway: route.gateway })?;
-            topology.gateways.insert((port, route.gateway));
-            if !topology.prefixes.insert(route.to, Target::Gateway(port, route.gateway)) {
-                log::warn!("route to {} by {}: there is one already, the first one stays", route.to, route.gateway);
+        for StaticRoute { to, gateway, port } in routes {
+            if !topology.prefixes.insert(*to, Target::Gateway(*port, *gateway)) {
+                log::warn!("route to {to} by {gateway}: there is one already, the first one stays");
             }
         }
-        Ok(topology)
+        topology
+    }
+
+    /// The same with other routes.
+    pub(super) fn with_routes(&self, routes: &[StaticRoute]) -> Topology {
+        Topology { local: self.local.clone(), ..Topology::new(self.interfaces.clone(), routes) }
+    }
+
+    /// Whether what goes to this neighbour, as itself or as a router, may go elsewhere with another topology.
+    pub(super) fn leads_elsewhere(&self, other: &Topology, port: u16, neighbor: IpAddr) -> bool {
+        let router = (port, neighbor);
+        self.gateways.contains(&router)
+            || other.gateways.contains(&router)
+            || self.towards(neighbor) != other.towards(neighbor)
     }
 
     /// Replaces the addresses that are answered beside those of the interfaces.
@@ -155,22 +142,6 @@ impl Topology {
         self.source_towards(port, beyond)
     }
 
-    /// The port of a static neighbour.
-    pub(super) fn port_of_neighbor(&self, address: IpAddr) -> Result<u16, NoPort> {
-        let gateway = || self.gateways().find(|(_, gateway)| *gateway == address).map(|(port, _)| port);
-        let only_port = || match &self.interfaces[..] {
-            [only] if is_link_local(address) => Some(only.port),
-            _ => None,
-        };
-        self.connected_port(address).or_else(gateway).or_else(only_port).ok_or(NoPort::Neighbor { address })
-    }
-
-    /// The port whose subnet holds `address`.
-    fn connected_port(&self, address: IpAddr) -> Option<u16> {
-        let holds = |interface: &&Interface| interface.addresses.iter().any(|subnet| subnet.contains(&address));
-        self.interfaces.iter().find(holds).map(|interface| interface.port)
-    }
-
     fn is_nobody(&self, address: IpAddr) -> bool {
         matches!(self.prefixes.get(address), Some(Target::Nobody))
     }
@@ -215,17 +186,14 @@ mod tests {
         };
         let route =
             |to: &str, gateway: &str, port| StaticRoute { to: to.parse().unwrap(), gateway: address(gateway), port };
-        let routes = [
-            route("0.0.0.0/0", "192.0.2.254", None),
-            route("::/0", "fe80::fe", Some(0)),
-            route("10.9.0.0/16", "10.0.0.9", None),
-        ];
+        let routes =
+            [route("0.0.0.0/0", "192.0.2.254", 0), route("::/0", "fe80::fe", 0), route("10.9.0.0/16", "10.0.0.9", 1)];
         let interfaces = vec![
             interface(0, "wan", &["192.0.2.1/24", "2001:db8::1/64"]),
             interface(1, "lan", &["10.0.0.1/24", "10.1.0.0/31"]),
             interface(2, "half", &["128.0.0.1/1"]),
         ];
-        let mut topology = Topology::new(interfaces, &routes).unwrap();
+        let mut topology = Topology::new(interfaces, &routes);
         topology.set_local([address("198.51.100.1")]);
         topology
     }
@@ -275,9 +243,20 @@ mod tests {
     }
 
     #[test]
-    fn a_gateway_outside_all_subnets_is_an_error() {
-        let route = StaticRoute { to: "0.0.0.0/0".parse().unwrap(), gateway: address("100.64.0.1"), port: None };
-        let error = Topology::new(topology().interfaces, &[route]).unwrap_err().to_string();
-        assert!(error.contains("0.0.0.0/0") && error.contains("100.64.0.1"), "{error}");
+    fn another_route_concerns_routers_and_whom_it_takes() {
+        let before = topology();
+        let route = StaticRoute { to: "10.0.0.8/32".parse().unwrap(), gateway: address("10.0.0.10"), port: 1 };
+        let after = before.with_routes(&[route]);
+        assert!(after.is_local(address("198.51.100.1")), "own addresses stay");
+        let rows = [
+            ("a former gateway", 0, "192.0.2.254", true),
+            ("a new gateway", 1, "10.0.0.10", true),
+            ("a host that a router leads to by now", 1, "10.0.0.8", true),
+            ("a host that still is next door", 1, "10.0.0.7", false),
+            ("a link-local host", 1, "fe80::77", false),
+        ];
+        for (what, port, neighbor, expected) in rows {
+            assert_eq!(before.leads_elsewhere(&after, port, address(neighbor)), expected, "{what}");
+        }
     }
 }

@@ -129,6 +129,16 @@ impl Book {
         self.changed = true;
     }
 
+    /// The mark rules.
+    pub fn marks(&self) -> &[MarkRule] {
+        &self.marks
+    }
+
+    /// The policy.
+    pub fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
     /// Replaces the policy.
     pub fn set_policy(&mut self, policy: Policy) {
         self.policy = Arc::new(policy);
@@ -306,9 +316,33 @@ impl Book {
         self.list().flat_map(|(_, servers)| servers).find(|listed| listed.server.id == id).map(Listed::address)
     }
 
+    /// Asks again for the way to each real server, for conns to come.
+    pub fn set_next_hops(&mut self, mut next_hop_of: impl FnMut(IpAddr) -> Option<NextHopId>) {
+        for entry in self.services.values_mut() {
+            let mut changed = false;
+            for Listed { server, .. } in &mut entry.servers {
+                let next_hop = next_hop_of(server.address);
+                changed |= server.next_hop != next_hop;
+                server.next_hop = next_hop;
+            }
+            if changed {
+                let mut pool = entry.service.lock(&self.shared.live);
+                pool.servers.iter_mut().zip(&entry.servers).for_each(|(pooled, listed)| *pooled = listed.server);
+            }
+        }
+    }
+
     /// The services with their servers in the kernel's order.
     pub fn list(&self) -> impl Iterator<Item = (&Service, &[Listed])> + '_ {
         self.services.values().map(|entry| (&*entry.service, entry.servers.as_slice()))
+    }
+}
+
+impl Service {
+    /// What it was told.
+    pub fn spec(&self) -> ServiceSpec {
+        let Service { scheduler, settings, persistence, one_packet, steer, .. } = *self;
+        ServiceSpec { scheduler, settings, persistence, one_packet, steer }
     }
 }
 

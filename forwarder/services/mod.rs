@@ -200,7 +200,7 @@ pub struct Services {
 }
 
 /// The settings of the conn table's keepers: `[ipvs]`, `[timeouts]`, `[fullnat]`.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Policy {
     /// Bit 0: a SYN on a conn that is over starts a new one; bit 1: in FIN_WAIT too, where replies are not seen.
     pub conn_reuse_mode: u8,

@@ -1,14 +1,18 @@
-//! Laws of applying another configuration: whatever a director ran with before, it ends up as one that was started with the
-//! last file, but for the order of real servers, which is the kernel's.
+//! Laws of applying another configuration: whatever a director ran with before, and whatever tools made of it meanwhile, it ends
+//! up as one that was started with the last file, but for the order of real servers, which is the kernel's, and for what no file
+//! named, which stays.
 
 use crate::kit::port_mac;
 use crate::network::*;
+use conntrack::Method;
 use proptest::prelude::*;
+use sched::{Settings, Thresholds};
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use uvs::director::Control;
 use uvs::pipeline::Now;
 use uvs::services::ServiceKey;
+use uvs::services::book::{Listed, ServerSpec, ServiceSpec};
 
 fn parse(text: &str) -> config::Config {
     config::parse(text, "new.toml").unwrap_or_else(|errors| panic!("{errors}\n{text}"))
@@ -83,6 +87,90 @@ fn orders(control: &Control) -> HashMap<ServiceKey, Vec<SocketAddr>> {
         .collect()
 }
 
+/// What a tool does to a director that runs. Any of it may be refused.
+#[derive(Debug, Clone)]
+enum ToolEdit {
+    AddService(u8),
+    DeleteService(u8),
+    EditService(u8, usize),
+    PutServer(u8, u8, u32),
+    DeleteServer(u8, u8),
+    Policy,
+}
+
+fn any_tool_edit() -> impl Strategy<Value = ToolEdit> {
+    // Some of these numbers are in no file.
+    let (service, server) = (10u8..18, 11u8..20);
+    prop_oneof![
+        service.clone().prop_map(ToolEdit::AddService),
+        service.clone().prop_map(ToolEdit::DeleteService),
+        (service.clone(), 0..SCHEDULERS.len())
+            .prop_map(|(service, scheduler)| ToolEdit::EditService(service, scheduler)),
+        (service.clone(), server.clone(), 0u32..4)
+            .prop_map(|(service, server, weight)| ToolEdit::PutServer(service, server, weight)),
+        (service, server).prop_map(|(service, server)| ToolEdit::DeleteServer(service, server)),
+        Just(ToolEdit::Policy),
+    ]
+}
+
+fn key(number: u8) -> ServiceKey {
+    ServiceKey::Endpoint { protocol: 6, vip: ip(&format!("198.51.100.{number}")), port: 80 }
+}
+
+fn address(byte: u8) -> SocketAddr {
+    format!("10.0.0.{byte}:80").parse().unwrap()
+}
+
+fn edit(control: &mut Control, edit: &ToolEdit) {
+    let spec = |scheduler: usize| ServiceSpec {
+        scheduler: SCHEDULERS[scheduler].parse().unwrap(),
+        settings: Settings::default(),
+        persistence: None,
+        one_packet: false,
+        steer: Default::default(),
+    };
+    let server = |weight| ServerSpec { method: Method::Nat, weight, thresholds: Thresholds::default(), next_hop: None };
+    let _ = match *edit {
+        ToolEdit::AddService(number) => control.add_service(key(number), spec(0)),
+        ToolEdit::DeleteService(number) => control.delete_service(key(number)),
+        ToolEdit::EditService(number, scheduler) => control.edit_service(key(number), spec(scheduler)),
+        ToolEdit::PutServer(number, byte, weight) => control
+            .edit_server(key(number), address(byte), server(weight))
+            .or_else(|_| control.add_server(key(number), address(byte), server(weight))),
+        ToolEdit::DeleteServer(number, byte) => control.delete_server(key(number), address(byte)),
+        ToolEdit::Policy => {
+            control.set_marks(Vec::new());
+            Ok(())
+        }
+    };
+}
+
+/// Every server with its service and what was said of it.
+fn servers(control: &Control) -> BTreeMap<(ServiceKey, SocketAddr), String> {
+    let servers =
+        control.book().list().flat_map(|(service, listed)| listed.iter().map(move |listed| (service.key, listed)));
+    let said = |(key, listed): (ServiceKey, &Listed)| {
+        let text = format!("{:?} {} {:?}", listed.server.method, listed.server.weight, listed.thresholds);
+        ((key, listed.address()), text)
+    };
+    servers.map(said).collect()
+}
+
+/// Every service with what was said of it.
+fn services(control: &Control) -> BTreeMap<ServiceKey, String> {
+    control.book().list().map(|(service, _)| (service.key, format!("{:?}", service.spec()))).collect()
+}
+
+/// What the last file names is as it says. What neither it nor the one before names is as it was.
+fn check<K: Ord + std::fmt::Debug>(what: [BTreeMap<K, String>; 4]) -> Result<(), TestCaseError> {
+    let [mut before, old_file, new_file, after] = what;
+    before.retain(|key, _| !old_file.contains_key(key));
+    // A tool's that the new file names is the file's from now on.
+    before.extend(new_file);
+    prop_assert_eq!(after, before);
+    Ok(())
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(60) })]
 
@@ -105,6 +193,31 @@ proptest! {
                 let expected: Vec<_> = new.chain(stayed.iter().copied()).copied().collect();
                 prop_assert_eq!(&orders(&running)[&key], &expected);
             }
+        }
+    }
+
+    #[test]
+    fn whatever_tools_made_a_file_is_obeyed_and_the_rest_stays(
+        files in prop::collection::vec((any_services(), prop::collection::vec(any_tool_edit(), 0..12)), 2..6),
+    ) {
+        let mut running = control(&text_of(&files[0].0, false));
+        for pair in files.windows(2) {
+            let [(old, edits), (new, _)] = pair else { unreachable!() };
+            edits.iter().for_each(|tool| edit(&mut running, tool));
+            let (old, new) = (text_of(old, false), text_of(new, false));
+            let (old_file, new_file) = (control(&old), control(&new));
+            let (services_before, servers_before) = (services(&running), servers(&running));
+            running.apply(parse(&new)).unwrap();
+            running.publish();
+            check([services_before, services(&old_file), services(&new_file), services(&running)])?;
+            let gone: Vec<_> = services(&old_file).into_keys().filter(|key| !services(&new_file).contains_key(key)).collect();
+            // With a service that is gone, everything of it goes.
+            let servers_before = servers_before.into_iter().filter(|((key, _), _)| !gone.contains(key)).collect();
+            check([servers_before, servers(&old_file), servers(&new_file), servers(&running)])?;
+            prop_assert_eq!(&*running.book().marks(), &*new_file.book().marks());
+            // The same file again finds nothing to do.
+            let again = running.apply(parse(&new)).unwrap();
+            prop_assert!(again.difference.is_empty() && again.set_back.is_empty());
         }
     }
 }

@@ -27,4 +27,5 @@ mod services;
 mod show;
 mod states;
 mod steering;
+mod ways;
 mod workers;

@@ -7,6 +7,7 @@ use control::show::Reloaded;
 use std::path::Path;
 use std::time::{Duration, Instant};
 use uvs::pipeline::Reason;
+use uvs::services::book::ServerSpec;
 use uvs::wire::tcp;
 
 const CPORT: u16 = 40_000;
@@ -189,10 +190,6 @@ fn what_cannot_be_changes_nothing() {
             full(&[]).replace("device = \"net_null1\"", "device = \"net_null1\"\nmtu = 9000"),
             "port lan: mtu: found 9000, the director runs with 1500",
         ),
-        (
-            full(&[]) + "[[route]]\ndestination = \"10.9.0.0/16\"\nvia = \"10.0.0.254\"\n",
-            "route to 10.9.0.0/16: found via 10.0.0.254",
-        ),
         // Removed servers keep their places a while.
         (
             full(&["10.0.0.14:80", "10.0.0.15:80"]),
@@ -212,6 +209,30 @@ fn what_cannot_be_changes_nothing() {
     one(&mut lab, WAN, &segment(CPORT, tcp::ACK), LAN);
     lab.advance_in_steps(125_000, 1_000);
     apply(&mut lab, &full(&["10.0.0.11:80", "10.0.0.12:80", "10.0.0.15:80"]));
+}
+
+/// What a file names is as it says, whatever tools made of it since; what no file named is theirs.
+#[test]
+fn what_tools_changed_is_set_back_and_told() {
+    let mut lab = Lab::new(&base());
+    establish(&mut lab, CPORT);
+    let (service, servers) = lab.control.book().list().next().unwrap();
+    let (key, server) = (service.key, servers[0]);
+    let spec = ServerSpec { method: server.server.method, weight: 0, thresholds: server.thresholds, next_hop: None };
+    lab.control.edit_server(key, server.address(), spec).unwrap();
+    lab.control.add_server(key, "10.0.0.19:80".parse().unwrap(), spec).unwrap();
+    let applied = lab.control.apply(parse(&base())).unwrap();
+    let lines: Vec<_> = applied.lines().collect();
+    let line = "service tcp 198.51.100.10:80: was changed since its file was read; it is as the file says again";
+    assert_eq!((lines, applied.summary().to_string()), (vec![line.to_string()], "nothing changed".into()));
+    assert_eq!(listed(&lab), [("10.0.0.19:80".into(), 0), ("10.0.0.11:80".into(), 1)]);
+    forwards(&mut lab, CPORT);
+    lab.control.delete_service(key).unwrap();
+    lab.settle();
+    nothing(&mut lab, WAN, &segment(CPORT, tcp::ACK));
+    assert_eq!(lab.control.apply(parse(&base())).unwrap().set_back.len(), 1);
+    lab.settle();
+    forwards(&mut lab, CPORT);
 }
 
 /// Asks for the file to be read again and waits for the answer.

@@ -24,6 +24,10 @@ pub fn drops(lab: &mut Lab) -> show::Drops {
     ask(lab, |director| director.drops())
 }
 
+pub fn neighbors(lab: &mut Lab) -> show::Neighbors {
+    ask(lab, |director| director.neighbors())
+}
+
 /// Every conn, chunk by chunk, as the admin socket asks.
 pub fn conns(lab: &mut Lab) -> Vec<show::Conn> {
     let mut conns = Vec::new();
@@ -137,7 +141,7 @@ fn neighbors_as_they_are() {
     let mut lab = Lab::unstarted(&config().replacen("[fullnat]", neighbor, 1), 0);
     lab.moved.insert(ip(RIP6), None);
     lab.advance(5_000);
-    let neighbors = ask(&mut lab, |director| director.neighbors()).neighbors;
+    let neighbors = neighbors(&mut lab).neighbors;
     let shown: Vec<_> =
         neighbors.iter().map(|n| (n.address.to_string(), &*n.port, &*n.state, n.mac.as_deref())).collect();
     let known = |address: &str| (mac(address).to_string(), address.to_string());

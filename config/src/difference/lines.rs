@@ -50,7 +50,8 @@ impl Difference {
             .iter()
             .map(|marks| format!("mark: other rules, {} instead of {}", marks.after.len(), marks.before.len()));
         let fullnat = self.fullnat.iter().flat_map(local_addresses);
-        removed.chain(added).chain(changed).chain(marks).chain(ipvs).chain(timeouts).chain(fullnat)
+        let ways = self.ways.iter().map(ToString::to_string);
+        ways.chain(removed).chain(added).chain(changed).chain(marks).chain(ipvs).chain(timeouts).chain(fullnat)
     }
 
     /// The difference in numbers.
@@ -58,7 +59,11 @@ impl Difference {
         let changed = &self.services_changed;
         let servers = |services: &[crate::Service]| services.iter().map(|service| service.servers.len()).sum::<usize>();
         let of_changed = |count: fn(&ServiceDifference) -> usize| changed.iter().map(count).sum::<usize>();
+        let way = |section| self.ways.iter().any(|way| way.section == section);
         let sections = [
+            ("gateways", way("[[port]]")),
+            ("[[neighbor]]", way("[[neighbor]]")),
+            ("[[route]]", way("[[route]]")),
             ("[[mark]]", self.marks.is_some()),
             ("[ipvs]", self.ipvs.is_some()),
             ("[timeouts]", self.timeouts.is_some()),

@@ -1,7 +1,7 @@
-//! What cannot change while a director runs. Devices, memory and workers are taken at start; a route or a static neighbour
-//! is held by conns. Each line says where, what was found, what the director runs with.
+//! What cannot change while a director runs: devices, memory and workers are taken at start. Each line says where, what was
+//! found, what the director runs with.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
 use super::values::{self, Values, differing};
 use crate::{Config, Port, Service};
@@ -28,8 +28,6 @@ pub(super) fn between(old: &Config, new: &Config) -> Vec<String> {
         let (found, runs) = (new_names.join(" "), old_names.join(" "));
         refusals.push(format!("ports: found {found}, the director runs with {runs}, in this order; restart it"));
     }
-    refusals.extend(missing_or_new("neighbor", &neighbors(old), &neighbors(new)));
-    refusals.extend(missing_or_new("route to", &routes(old), &routes(new)));
     refusals
 }
 
@@ -49,34 +47,4 @@ fn steered_otherwise(old: &Config, new: &Config) -> Vec<String> {
 
 fn named<'a>(config: &'a Config, name: &str) -> Option<&'a Port> {
     config.ports.iter().find(|port| port.name == name)
-}
-
-fn neighbors(config: &Config) -> BTreeMap<String, String> {
-    let neighbor = |neighbor: &crate::Neighbor| {
-        let port = &config.ports[neighbor.port].name;
-        (format!("{} on port {port}", neighbor.address), neighbor.mac.to_string())
-    };
-    config.neighbors.iter().map(neighbor).collect()
-}
-
-fn routes(config: &Config) -> BTreeMap<String, String> {
-    let route = |route: &crate::Route| {
-        let port = &config.ports[route.port].name;
-        (route.destination.to_string(), format!("via {} on port {port}", route.via))
-    };
-    config.routes.iter().map(route).collect()
-}
-
-/// One line for each key that only one of them has, or that has another value.
-fn missing_or_new<'a>(
-    what: &'a str,
-    old: &'a BTreeMap<String, String>,
-    new: &'a BTreeMap<String, String>,
-) -> impl Iterator<Item = String> + 'a {
-    let found = |value: Option<&String>| value.map_or("none".into(), String::clone);
-    let keys = old.keys().chain(new.keys().filter(|key| !old.contains_key(*key)));
-    keys.filter(|key| old.get(*key) != new.get(*key)).map(move |key| {
-        let (runs, found) = (found(old.get(key)), found(new.get(key)));
-        format!("{what} {key}: found {found}, the director runs with {runs}; restart it")
-    })
 }

@@ -42,17 +42,20 @@ pub(super) fn eal(eal: &Eal) -> Values {
     vec![("huge_pages", huge_pages.into()), ("memory_mb", memory_mb.to_string()), ("args", format!("{args:?}"))]
 }
 
-/// All but the name, by which ports are compared.
+/// All but the name, by which ports are compared, and the gateways.
 pub(super) fn port(port: &Port) -> Values {
-    let Port { name: _, device, addresses, gateway, gateway6, mtu, queues } = port;
+    let Port { name: _, device, addresses, gateway: _, gateway6: _, mtu, queues } = port;
     vec![
         ("device", device.to_string()),
         ("addresses", list(addresses)),
-        ("gateway", or_none(*gateway)),
-        ("gateway6", or_none(*gateway6)),
         ("mtu", mtu.to_string()),
         ("queues", or_none(*queues)),
     ]
+}
+
+/// Of a port, what may change while a director runs.
+pub(super) fn gateways(port: &Port) -> Values {
+    vec![("gateway", or_none(port.gateway)), ("gateway6", or_none(port.gateway6))]
 }
 
 pub(super) fn ipvs(ipvs: &Ipvs) -> Values {

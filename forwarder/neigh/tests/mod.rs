@@ -44,16 +44,13 @@ impl Director {
             interface(WAN, "wan", WAN_MAC, ["192.0.2.1/24", "2001:db8::1/64"]),
             interface(LAN, "lan", LAN_MAC, ["10.0.0.1/24", "fd00::1/64"]),
         ];
-        let route = |to: &str, gateway: &str| StaticRoute {
-            to: to.parse().unwrap(),
-            gateway: address(gateway),
-            port: Some(WAN),
-        };
+        let route =
+            |to: &str, gateway: &str| StaticRoute { to: to.parse().unwrap(), gateway: address(gateway), port: WAN };
         let routes = [route("0.0.0.0/0", "192.0.2.254"), route("::/0", "fe80::fe")];
-        let statics = [(address("10.0.0.250"), OTHER.0)];
+        let statics = [StaticNeighbor { port: LAN, address: address("10.0.0.250"), mac: OTHER }];
         let limits = Limits { neighbors_max, router: true };
         let now_ms = 1_000_000;
-        let mut neighbors = Neighbors::new(interfaces, &routes, &statics, limits, now_ms).unwrap();
+        let mut neighbors = Neighbors::new(interfaces, &routes, &statics, limits, now_ms);
         neighbors.set_local(["198.51.100.1", "fd99::1"].map(address), ["10.0.0.240", "fd00::240"].map(address));
         let hops = neighbors.snapshot().unwrap();
         Director { neighbors, now_ms, hops }

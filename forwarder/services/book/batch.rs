@@ -2,7 +2,7 @@
 //! thousand servers can be made in one turn.
 
 use super::{Book, Change, Listed, Refused, ServerSpec, listed};
-use crate::services::ServiceKey;
+use crate::services::{Service, ServiceKey};
 use hashbrown::{HashMap, HashSet};
 use sched::Kind;
 use std::net::SocketAddr;
@@ -95,6 +95,16 @@ impl Book {
     /// Does the real server of a service have a place in the live counts: is it listed, or removed and remembered?
     pub fn has_place(&self, key: ServiceKey, address: SocketAddr) -> bool {
         self.trash.has(key, address) || self.services.get(&key).is_some_and(|entry| entry.position(address).is_some())
+    }
+
+    /// A service with its real servers, if it is there.
+    pub fn get(&self, key: ServiceKey) -> Option<(&Service, &[Listed])> {
+        self.services.get(&key).map(|entry| (&*entry.service, entry.servers.as_slice()))
+    }
+
+    /// Places for services that nobody has.
+    pub fn free_services(&self) -> usize {
+        self.free_services.len()
     }
 
     /// Places for real servers that nobody has.
