@@ -3,7 +3,9 @@
 use super::show::Answering;
 use super::started::{self, State};
 use super::{Control, WorkerParts, plan};
-use crate::dpdk::{Device, DeviceAddress, DpdkPort, Eal, EalLog, EalPlan, HugePages, Link, Pool, PortInfo, lcore};
+use crate::dpdk::{
+    Claim, Device, DeviceAddress, DpdkPort, Eal, EalLog, EalPlan, HugePages, Link, Pool, PortInfo, lcore,
+};
 use crate::fragments::waiting::FRAGMENTS_MAX;
 use crate::pipeline::Now;
 use crate::port::BURST;
@@ -42,7 +44,9 @@ pub fn run(config: Config, file: &Path) -> Result<(), Failure> {
     let hung_up = Arc::new(AtomicBool::new(false));
     signal_hook::flag::register(SIGHUP, hung_up.clone())?;
     let mut admin = Admin::bind(&config.director.run_dir)?;
-    let mut eal = Eal::start(&eal_plan(&config)?)?;
+    let plan = eal_plan(&config)?;
+    let _claims = claims(&config, &plan)?;
+    let mut eal = Eal::start(&plan)?;
     let seed = RandomState::new().build_hasher().finish();
     let hashes = Hashes::new(config.director.workers.len(), seed);
     let (devices, pool) = open_devices(&mut eal, &config, &hashes)?;
@@ -104,12 +108,18 @@ fn eal_plan(config: &Config) -> Result<EalPlan, Failure> {
             config::HugePages::Off => HugePages::Off,
         },
         memory_mb: config.eal.memory_mb,
-        file_prefix: format!("uvs{}", std::process::id()),
+        file_prefix: crate::dpdk::file_prefix(),
         devices: devices.collect::<Result<_, _>>()?,
         telemetry: false,
         log: EalLog::Errors,
         args: config.eal.args.clone(),
     })
+}
+
+/// Before DPDK looks at a device: a second director must not disturb the first.
+fn claims(config: &Config, plan: &EalPlan) -> Result<Vec<Claim>, Failure> {
+    let claim = |(port, address): (&config::Port, &DeviceAddress)| Ok(Claim::take(&port.name, address)?);
+    config.ports.iter().zip(&plan.devices).map(claim).collect()
 }
 
 fn open_devices(eal: &mut Eal, config: &Config, hashes: &Hashes) -> Result<(Vec<Device>, Pool), Failure> {

@@ -4,13 +4,13 @@
 //! and why. PCI devices must be allowed here, for DPDK chooses its address mode by looking at them.
 
 use super::error::last_words;
-use super::huge::{HugePages, Memory};
+use super::huge::{HugePages, Memory, Pages};
+use super::runtime_dir::RuntimeDir;
 use super::{Bus, DeviceAddress, Error};
 use crate::cores::Cores;
 use std::collections::BTreeSet;
-use std::ffi::{CStr, CString, c_char, c_int};
+use std::ffi::{CString, c_char, c_int};
 use std::marker::PhantomData;
-use std::path::PathBuf;
 use std::ptr::NonNull;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -62,11 +62,6 @@ pub struct Eal {
     _runtime_dir: RuntimeDir,
 }
 
-/// The directory that DPDK makes for a process's files and leaves behind: one for each start, for its name has the process
-/// id. Dropped after DPDK is cleaned up, or where a start fails.
-#[derive(Debug)]
-struct RuntimeDir(PathBuf);
-
 static STARTED: AtomicBool = AtomicBool::new(false);
 
 impl Eal {
@@ -79,8 +74,8 @@ impl Eal {
             return Err(twice());
         }
         let cores = Cores::of_this_process();
-        let memory = Memory::of_this_machine(plan.huge_pages, plan.memory_mb)?;
-        let args = plan.arguments(&cores, memory)?;
+        let memory = Memory::choose(plan.huge_pages, plan.memory_mb, Pages::found())?;
+        let args = plan.arguments(&cores, &memory)?;
         if STARTED.swap(true, Ordering::SeqCst) {
             return Err(twice());
         }
@@ -91,8 +86,8 @@ impl Eal {
     }
 
     /// The memory that was found and chosen.
-    pub fn memory(&self) -> Memory {
-        self.memory
+    pub fn memory(&self) -> &Memory {
+        &self.memory
     }
 
     /// What DPDK was started with, for the start-up plan.
@@ -127,25 +122,9 @@ impl Eal {
     }
 }
 
-impl RuntimeDir {
-    /// The one that DPDK has made when it started.
-    fn made() -> RuntimeDir {
-        // SAFETY: DPDK is started; the call returns its own string, which stays.
-        let path = unsafe { CStr::from_ptr(dpdk_sys::rte_eal_get_runtime_dir()) };
-        RuntimeDir(PathBuf::from(path.to_string_lossy().into_owned()))
-    }
-}
-
-impl Drop for RuntimeDir {
-    fn drop(&mut self) {
-        // Not there (DPDK may not write there, and does without), or in use by a process with the same prefix: then it stays.
-        let _ = std::fs::remove_dir(&self.0);
-    }
-}
-
 impl EalPlan {
     /// The argument list, beginning with the program's name.
-    fn arguments(&self, cores: &Cores, memory: Memory) -> Result<Vec<String>, Error> {
+    fn arguments(&self, cores: &Cores, memory: &Memory) -> Result<Vec<String>, Error> {
         let (lcores, main) = self.lcores(cores)?;
         let mut args = vec!["uvs".to_owned(), "--lcores".to_owned(), lcores, format!("--main-lcore={main}")];
         args.extend(["-m".to_owned(), self.memory_mb.to_string()]);

@@ -13,6 +13,7 @@
 //! holds it any more: `stop` and `cleanup` refuse and say who holds what, they never pull memory away.
 
 mod address;
+mod claim;
 mod device;
 mod eal;
 mod error;
@@ -23,18 +24,22 @@ mod mbuf;
 mod mempool;
 mod pci;
 mod port;
+mod processes;
 mod queues;
 mod rss;
+mod runtime_dir;
 mod unfinished;
 
 pub use address::{Bus, DeviceAddress};
+pub use claim::Claim;
 pub use device::Device;
 pub use eal::{Eal, EalLog, EalPlan};
 pub use error::Error;
-pub use huge::{HugePages, Memory};
+pub use huge::{HugePages, Memory, Pages};
 pub use info::{Link, PortInfo, PortStats};
 pub use mbuf::Mbuf;
 pub use mempool::Pool;
 pub use port::{DpdkPort, RxRefused};
 pub use queues::Queues;
 pub use rss::Spread;
+pub use runtime_dir::file_prefix;

@@ -1,5 +1,6 @@
 //! Why a PCI device is no port, read from sysfs: DPDK itself only says nothing.
 
+use super::processes::Process;
 use std::fs;
 use std::path::Path;
 
@@ -17,6 +18,12 @@ fn why_absent_below(folder: &Path, name: &str) -> String {
     let driver = driver.as_deref().and_then(Path::file_name).and_then(|name| name.to_str());
     match driver {
         None => format!("it is bound to no driver; `dpdk-devbind.py --bind=vfio-pci {name}` gives it to DPDK"),
+        Some("vfio-pci") if holder(&device).is_some() => {
+            let holder = holder(&device).map_or(String::new(), |holder| holder.to_string());
+            format!(
+                "{holder} has it open, and vfio gives a device to one process; stop that one, or give this port another device"
+            )
+        }
         Some(driver @ ("vfio-pci" | "uio_pci_generic" | "igb_uio")) => {
             format!("it is bound to {driver}, but no DPDK driver took it; what DPDK printed above may say why")
         }
@@ -24,6 +31,13 @@ fn why_absent_below(folder: &Path, name: &str) -> String {
             format!("it belongs to the kernel's {driver}; `dpdk-devbind.py --bind=vfio-pci {name}` gives it to DPDK")
         }
     }
+}
+
+/// Who has the device's group open. A group of several devices is given to one process as a whole.
+fn holder(device: &Path) -> Option<Process> {
+    let group = fs::read_link(device.join("iommu_group")).ok()?;
+    let holder = Process::with_open(&Path::new("/dev/vfio").join(group.file_name()?))?;
+    (!holder.is_own()).then_some(holder)
 }
 
 #[cfg(test)]

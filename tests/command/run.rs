@@ -23,12 +23,7 @@ fn both_signals_end_it_cleanly() {
         let (status, output) = director.end(signal);
         assert!(status.success(), "{signal:?}: {status}\n{output}");
         assert!(!socket(folder.path()).exists(), "{signal:?}");
-        // Where DPDK makes one, for root and for others.
-        let user = std::env::var("XDG_RUNTIME_DIR").unwrap_or("/tmp".into());
-        for base in ["/var/run", user.as_str()] {
-            let left = Path::new(base).join(format!("dpdk/uvs{pid}"));
-            assert!(!left.exists(), "{}", left.display());
-        }
+        assert!(runtime_dirs(pid).is_empty());
         let last = output.lines().last().unwrap();
         assert!(last.ends_with("stopped"), "{output}");
     }
@@ -69,6 +64,7 @@ fn a_run_dir_is_one_directors_at_a_time() {
     let (status, _) = first.end(Signal::KILL);
     assert!(!status.success());
     assert!(socket(folder.path()).exists(), "a killed director leaves its socket");
+    let left = runtime_dirs(pid);
     let run_dir = folder.path().join("run").display().to_string();
     crate::program::fails(
         &["show", "workers", "--run-dir", &run_dir],
@@ -79,6 +75,7 @@ fn a_run_dir_is_one_directors_at_a_time() {
     );
     let second = Director::start(folder.path(), "adaptive", QUIET).unwrap();
     assert_ne!(second.ask(Client::version).pid, pid, "the next one takes the place");
+    assert!(left.iter().all(|directory| !directory.exists()), "and clears up: {left:?}");
     assert!(second.end(Signal::TERM).0.success());
 }
 
@@ -108,6 +105,36 @@ fn each_port_says_which_way_frames_come_to_their_owners() {
     }
 }
 
+fn free_huge_mb() -> u64 {
+    let sizes = std::fs::read_dir("/sys/kernel/mm/hugepages").into_iter().flatten().flatten();
+    let free_kb = sizes.map(|size| {
+        let name = size.file_name().into_string().unwrap();
+        let page_kb: u64 = name.trim_start_matches("hugepages-").trim_end_matches("kB").parse().unwrap();
+        let free = std::fs::read_to_string(size.path().join("free_hugepages")).unwrap();
+        page_kb * free.trim().parse::<u64>().unwrap()
+    });
+    free_kb.sum::<u64>() / 1024
+}
+
+/// More pages than are free: the line says what there is, and what would be right.
+#[test]
+fn huge_pages_that_are_not_there_are_counted() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("refused.toml");
+    let sections = sections(&folder.path().join("run"), "adaptive");
+    let memory_mb = free_huge_mb() + 64;
+    let sections =
+        sections.replace("\"off\"", "\"require\"").replace("memory_mb = 64", &format!("memory_mb = {memory_mb}"));
+    std::fs::write(&file, sections + QUIET).unwrap();
+    let (status, output) = Director::ends_by_itself(&file);
+    assert_eq!(status.code(), Some(1), "{output}");
+    assert!(output.starts_with("uvs: ") && output.lines().count() == 1, "{output}");
+    let asked = format!("memory_mb is {memory_mb}, but of ");
+    for says in [asked.as_str(), " MB of huge pages ", " MB are free", "`sysctl vm.nr_hugepages="] {
+        assert!(output.contains(says), "{says}: {output}");
+    }
+}
+
 #[test]
 fn an_idle_worker_sleeps_unless_told_to_poll() {
     for (idle, sleeps) in [("adaptive", true), ("busy", false)] {
@@ -126,6 +153,13 @@ fn an_idle_worker_sleeps_unless_told_to_poll() {
         assert!(after.identity_holds(), "{after:?}");
         assert!(director.end(Signal::TERM).0.success());
     }
+}
+
+/// What DPDK made for a process, where it makes it for root and for others.
+fn runtime_dirs(pid: u32) -> Vec<std::path::PathBuf> {
+    let user = std::env::var("XDG_RUNTIME_DIR").unwrap_or("/tmp".into());
+    let directories = ["/var/run", user.as_str()].map(|base| Path::new(base).join(format!("dpdk/uvs{pid}")));
+    directories.into_iter().filter(|directory| directory.exists()).collect()
 }
 
 /// A director that must not start: its exit status and what it printed.

@@ -8,6 +8,7 @@ mod floods;
 mod leftovers;
 mod methods;
 mod programs;
+mod refusals;
 mod reload;
 mod served;
 
@@ -25,7 +26,8 @@ fn uvs_program() -> &'static Path {
 
 type Test = (&'static str, fn() -> Result<(), Failure>);
 
-const TESTS: [Test; 7] = [
+const TESTS: [Test; 8] = [
+    ("refusals: one director per device", refusals::one_director_per_device),
     ("tap: every method and family", || methods::test(Attachment::Tap)),
     ("af_packet: every method and family", || methods::test(Attachment::AfPacket)),
     ("demo: two at once pass", demo::two_at_once_pass),

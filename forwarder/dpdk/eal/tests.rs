@@ -49,8 +49,8 @@ fn workers_that_cannot_be_are_refused() {
 
 #[test]
 fn memory_and_devices_become_arguments() {
-    let huge = Memory { huge: true, asked_mb: 512, free_mb: 1024, reserved: 512 };
-    let args = plan(&[1], &["0000:3b:00.0,x=1", "net_tap0"]).arguments(&cores(0..2), huge).unwrap().join(" ");
+    let huge = Memory { huge: true, asked_mb: 512, pages: Pages::default() };
+    let args = plan(&[1], &["0000:3b:00.0,x=1", "net_tap0"]).arguments(&cores(0..2), &huge).unwrap().join(" ");
     assert_eq!(
         args,
         "uvs --lcores 0@(0),1@1 --main-lcore=0 -m 512 --in-memory --file-prefix=uvs -a 0000:3b:00.0,x=1 \
@@ -59,7 +59,7 @@ fn memory_and_devices_become_arguments() {
     let small = Memory { huge: false, ..huge };
     let mut plan = plan(&[1], &["net_null0"]);
     plan.telemetry = true;
-    let args = plan.arguments(&cores(0..2), small).unwrap().join(" ");
+    let args = plan.arguments(&cores(0..2), &small).unwrap().join(" ");
     assert_eq!(
         args,
         "uvs --lcores 0@(0),1@1 --main-lcore=0 -m 512 --no-huge --no-shconf --file-prefix=uvs --no-pci \
