@@ -57,9 +57,7 @@ fn main() -> ExitCode {
         Command::Check { config, against: None } => check(&config),
         Command::Check { config, against: Some(old) } => compare(&old, &config),
         Command::Reload(args) => control::reload(&args, &mut std::io::stdout().lock()).map_err(Into::into),
-        Command::Show(args) => {
-            control::show(args.what, &args.run_dir, args.json, &mut std::io::stdout().lock()).map_err(Into::into)
-        }
+        Command::Show(args) => control::show(&args, &mut std::io::stdout().lock()).map_err(Into::into),
         #[cfg(feature = "dpdk")]
         Command::Demo(args) => return uvs::demo::run(&args),
         #[cfg(feature = "dpdk")]

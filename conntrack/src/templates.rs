@@ -6,6 +6,7 @@
 //! kernel; and its place is not used again, so a conn's [`TemplateId`] never names another client's template.
 
 use std::fmt;
+use std::ops::Range;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -133,26 +134,34 @@ impl Templates {
 
     /// Shows every live template, one locked shard after another.
     pub fn visit(&self, now: Tick, mut show: impl FnMut(&Template)) {
-        (0..self.locks()).for_each(|number| self.visit_lock(number, now, &mut show));
+        (0..self.shards.len()).for_each(|number| _ = self.visit_shard(number, 0..u32::MAX, now, &mut show));
     }
 
-    /// How many locks the templates are spread over: a listing that must be short takes one lock at a time.
-    pub fn locks(&self) -> usize {
-        self.shards.len()
-    }
-
-    /// Shows the live templates behind one lock. Nothing if there is no such lock.
-    pub fn visit_lock(&self, number: usize, now: Tick, mut show: impl FnMut(&Template)) {
-        if number >= self.locks() {
-            return;
+    /// Shows the live templates among some places from `from` on, `count` at most: a listing that must be short goes on where
+    /// this says. `None`: there are no more.
+    pub fn visit_places(&self, from: usize, count: usize, now: Tick, show: impl FnMut(&Template)) -> Option<usize> {
+        let per_shard = self.shard_places as usize;
+        let (number, start) = (from / per_shard, from % per_shard);
+        if number >= self.shards.len() {
+            return None;
         }
+        let end = self.visit_shard(number, start as u32..(start + count).min(per_shard) as u32, now, show) as usize;
+        let next =
+            if end > start + count.saturating_sub(1) { number * per_shard + end } else { (number + 1) * per_shard };
+        (next < self.shards.len() * per_shard).then_some(next)
+    }
+
+    /// Gives the end of the places it looked at.
+    fn visit_shard(&self, number: usize, places: Range<u32>, now: Tick, mut show: impl FnMut(&Template)) -> u32 {
         let shard = self.lock(number);
-        for place in shard.places() {
+        let end = places.end.min(shard.len());
+        for place in (places.start..end).filter(|place| shard.knows(*place)) {
             let template = self.view(&shard, number, place, now);
             if template.ticks_left > 0 || template.controls > 0 {
                 show(&template);
             }
         }
+        end
     }
 
     fn lock(&self, number: usize) -> MutexGuard<'_, Shard> {

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 
+use crate::filter::ConnFilter;
 use crate::protocol::{Ending, Request, SOCKET_NAME, What};
 use crate::show::{Conn, Drops, Neighbors, Ports, Reloaded, Service, Services, Version, Workers};
 
@@ -147,8 +148,8 @@ impl Client {
 
     /// Its conns, one after the other in constant memory. Takes the client, because a listing that was left in the middle leaves the
     /// connection of no use.
-    pub fn conns(mut self) -> Result<Conns, ClientError> {
-        self.ask(What::Conns)?;
+    pub fn conns(mut self, filter: &ConnFilter) -> Result<Conns, ClientError> {
+        self.request(Request::Conns(*filter))?;
         Ok(Conns { client: self, ended: false })
     }
 
@@ -163,9 +164,7 @@ impl Client {
     }
 
     fn request(&mut self, request: Request) -> Result<(), ClientError> {
-        let mut line = serde_json::to_vec(&request).expect("a request always becomes JSON");
-        line.push(b'\n');
-        match self.stream.get_ref().write_all(&line) {
+        match self.stream.get_ref().write_all(&request.line()) {
             // Refused and hung up on: why is still there to be read.
             Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
             result => result.map_err(|error| self.failed(error)),

@@ -1,6 +1,7 @@
 //! The questions that a director answers. It answers at once from what it has at hand: a call must not block, because the control
 //! thread that makes it also resolves neighbours.
 
+use crate::filter::ConnFilter;
 use crate::show::{Conn, Drops, Neighbors, Ports, Reloaded, Services, Version, Workers};
 
 /// What the admin socket asks. The director implements it; so does a mock in tests.
@@ -24,12 +25,12 @@ pub trait Director {
     /// What became of a request to reload; `None` while the file is read.
     fn reloaded(&mut self, id: ReloadId) -> Option<Reloaded>;
 
-    /// The next conns, at most `limit` of them, from `cursor` on.
+    /// The next conns that the filter takes, at most `limit` of them, from `cursor` on.
     ///
     /// A director that must ask a worker first answers an empty chunk with `next` at the same cursor, and is asked again in a later
     /// turn. Several clients may list at once, each with its own cursor. A conn that lives through the whole listing is in it once; one
     /// that is made or ends meanwhile may be missing.
-    fn conns(&mut self, cursor: Cursor, limit: usize) -> ConnChunk;
+    fn conns(&mut self, filter: &ConnFilter, cursor: Cursor, limit: usize) -> ConnChunk;
 }
 
 /// One request to reload. Its meaning is the director's own.

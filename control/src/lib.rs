@@ -8,6 +8,7 @@ mod admin;
 mod client;
 mod command;
 mod director;
+mod filter;
 #[cfg(test)]
 mod mock;
 mod protocol;
@@ -21,5 +22,6 @@ pub use admin::{Admin, BindError};
 pub use client::{Client, ClientError, Conns};
 pub use command::{ShowArgs, ShowError, show};
 pub use director::{ConnChunk, Cursor, Director, ReloadId};
+pub use filter::{ClientFilter, ConnFilter, ServerFilter, ServiceFilter};
 pub use protocol::What;
 pub use reload::{ReloadArgs, ReloadError, reload};

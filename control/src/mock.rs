@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use crate::director::{ConnChunk, Cursor, Director, ReloadId};
+use crate::filter::ConnFilter;
 use crate::show::*;
 
 #[derive(Default)]
@@ -56,14 +57,15 @@ impl Director for MockDirector {
         Some(reloaded(id.0 % 2 == 1))
     }
 
-    fn conns(&mut self, cursor: Cursor, limit: usize) -> ConnChunk {
+    fn conns(&mut self, filter: &ConnFilter, cursor: Cursor, limit: usize) -> ConnChunk {
         self.asked += 1;
         if self.not_yet > 0 {
             self.not_yet -= 1;
             return ConnChunk { conns: Vec::new(), next: Some(cursor) };
         }
         let end = self.conns_count.min(cursor.0 + limit as u64);
-        let conns = (cursor.0..end).map(conn).collect();
+        let taken = |conn: &Conn| filter.takes(conn.protocol, conn.client, conn.vip, conn.server);
+        let conns = (cursor.0..end).map(conn).filter(taken).collect();
         ConnChunk { conns, next: (end < self.conns_count).then_some(Cursor(end)) }
     }
 }

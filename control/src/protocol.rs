@@ -4,6 +4,7 @@
 //!   → {"show":"services"}
 //!   ← {"protocol":"tcp","address":"192.0.2.10:80",…}      services, conns: one line each, so that no answer must be held whole
 //!   ← {"end":true}
+//!   → {"show":"conns","service":"tcp:192.0.2.10:80","server":"10.0.0.11","client":"203.0.113.0/24"}      only some
 //!   → {"show":"workers"}
 //!   ← {"workers":[…]}                                     everything else: one line
 //!   ← {"end":true}
@@ -15,6 +16,8 @@
 //! ```
 
 use serde::{Deserialize, Serialize};
+
+use crate::filter::{ClientFilter, ConnFilter, ServerFilter, ServiceFilter};
 
 /// Name of the socket in the run directory.
 pub(crate) const SOCKET_NAME: &str = "admin.sock";
@@ -47,6 +50,8 @@ pub enum What {
 #[serde(rename_all = "lowercase", try_from = "Keys")]
 pub(crate) enum Request {
     Show(What),
+    /// Conns of which a filter takes only some. Not written by this derive: see [`Request::line`].
+    Conns(ConnFilter),
     /// Always true.
     Reload(bool),
 }
@@ -57,19 +62,47 @@ pub(crate) enum Request {
 struct Keys {
     show: Option<What>,
     reload: Option<bool>,
+    service: Option<ServiceFilter>,
+    server: Option<ServerFilter>,
+    client: Option<ClientFilter>,
 }
 
 impl TryFrom<Keys> for Request {
     type Error = &'static str;
 
     fn try_from(keys: Keys) -> Result<Self, Self::Error> {
-        match keys {
-            Keys { show: Some(what), reload: None } => Ok(Request::Show(what)),
-            Keys { show: None, reload: Some(true) } => Ok(Request::Reload(true)),
-            Keys { show: None, reload: Some(false) } => Err("`reload` can only be true"),
-            Keys { show: None, reload: None } => Err("missing field `show` or `reload`"),
-            Keys { show: Some(_), reload: Some(_) } => Err("`show` and `reload` are two requests"),
+        let Keys { show, reload, service, server, client } = keys;
+        let filter = ConnFilter { service, server, client };
+        match (show, reload) {
+            (Some(What::Conns), None) => Ok(Request::Conns(filter)),
+            _ if filter != ConnFilter::default() => {
+                Err("`service`, `server` and `client` go with \"show\":\"conns\" only")
+            }
+            (Some(what), None) => Ok(Request::Show(what)),
+            (None, Some(true)) => Ok(Request::Reload(true)),
+            (None, Some(false)) => Err("`reload` can only be true"),
+            (None, None) => Err("missing field `show` or `reload`"),
+            (Some(_), Some(_)) => Err("`show` and `reload` are two requests"),
         }
+    }
+}
+
+impl Request {
+    /// The request as it is sent.
+    pub(crate) fn line(&self) -> Vec<u8> {
+        #[derive(Serialize)]
+        struct Conns<'a> {
+            show: What,
+            #[serde(flatten)]
+            filter: &'a ConnFilter,
+        }
+        let line = match self {
+            Request::Conns(filter) => serde_json::to_vec(&Conns { show: What::Conns, filter }),
+            request => serde_json::to_vec(request),
+        };
+        let mut line = line.expect("a request always becomes JSON");
+        line.push(b'\n');
+        line
     }
 }
 

@@ -47,8 +47,30 @@ fn a_client_gets_every_answer_over_one_connection() {
         assert_eq!(client.drops().unwrap(), mock::drops());
         assert_eq!(client.neighbors().unwrap(), mock::neighbors());
         assert_eq!(client.version().unwrap().pid, 4711);
-        let conns: Vec<_> = client.conns().unwrap().map(Result::unwrap).collect();
+        let conns: Vec<_> = client.conns(&ConnFilter::default()).unwrap().map(Result::unwrap).collect();
         assert_eq!(conns, (0..2000).map(mock::conn).collect::<Vec<_>>());
+    });
+}
+
+fn args(what: What, run_dir: &Path, json: bool) -> ShowArgs {
+    ShowArgs { what, json, run_dir: run_dir.to_owned(), filter: ConnFilter::default() }
+}
+
+#[test]
+fn conns_are_filtered_where_they_are() {
+    with_director(70_000, |run_dir| {
+        let filter = ConnFilter { client: Some("10.0.0.1/32".parse().unwrap()), ..ConnFilter::default() };
+        let conns = Client::connect(run_dir).unwrap().conns(&filter).unwrap();
+        assert!(
+            conns
+                .map(Result::unwrap)
+                .eq((0..70_000).map(mock::conn).filter(|conn| conn.client.ip() != mock::conn(0).client.ip()))
+        );
+        let none = ConnFilter { service: Some("udp:192.0.2.10:80".parse().unwrap()), ..filter };
+        assert_eq!(Client::connect(run_dir).unwrap().conns(&none).unwrap().count(), 0);
+        let other = ShowArgs { filter, ..args(What::Ports, run_dir, false) };
+        let refusal = show(&other, &mut Vec::new()).unwrap_err().to_string();
+        assert_eq!(refusal, "--service, --server and --client go with `uvs show conns` only");
     });
 }
 
@@ -57,7 +79,7 @@ fn show_prints_tables_and_json() {
     with_director(2001, |run_dir| {
         let print = |what, json| {
             let mut out = Vec::new();
-            show(what, run_dir, json, &mut out).unwrap();
+            show(&args(what, run_dir, json), &mut out).unwrap();
             String::from_utf8(out).unwrap()
         };
         for &what in What::value_variants() {
@@ -103,8 +125,8 @@ impl Write for Broken {
 #[test]
 fn a_reader_that_has_seen_enough_is_no_failure() {
     with_director(5000, |run_dir| {
-        show(What::Conns, run_dir, true, &mut Broken(std::io::ErrorKind::BrokenPipe)).unwrap();
-        let full = show(What::Conns, run_dir, true, &mut Broken(std::io::ErrorKind::StorageFull));
+        show(&args(What::Conns, run_dir, true), &mut Broken(std::io::ErrorKind::BrokenPipe)).unwrap();
+        let full = show(&args(What::Conns, run_dir, true), &mut Broken(std::io::ErrorKind::StorageFull));
         assert!(full.unwrap_err().to_string().starts_with("output: "));
     });
 }

@@ -5,6 +5,7 @@ use super::listing::Listings;
 use super::reload::Reloads;
 use super::{network, settings};
 use crate::local_ports::{Failure, LocalPorts};
+use crate::neigh::allowance::Allowance;
 use crate::neigh::{Neighbors, NextHops};
 use crate::pipeline::shard::TrafficTable;
 use crate::pipeline::{Now, Shard, shard::Shared};
@@ -85,6 +86,8 @@ pub struct Control {
     pub(super) traffic_retired: HashMap<ServiceKey, TrafficCounts>,
     /// Times that local ports ran out, by local address and real server.
     pub(super) local_port_failures: HashMap<(IpAddr, ServerId), u64>,
+    /// Clients use up the ports of as many pairs as they like.
+    local_port_lines: Allowance,
     services: Publisher<Services>,
     next_hops: Publisher<NextHops>,
     forget_ms: u64,
@@ -121,6 +124,7 @@ impl Control {
             traffic_before: HashMap::new(),
             traffic_retired: HashMap::new(),
             local_port_failures: HashMap::new(),
+            local_port_lines: Allowance::new(10, 10_000),
             forget_ms: now.ms,
             shared,
             book,
@@ -295,14 +299,14 @@ impl Control {
     }
 
     fn local_ports_failed(&mut self, Failure { local, server, count }: Failure) {
-        let total = self.local_port_failures.entry((local, server)).or_insert_with(|| {
+        let total = self.local_port_failures.entry((local, server)).or_insert(0);
+        if *total == 0 && self.local_port_lines.take(self.now.ms) {
             log::warn!(
                 "no free local port at {local} towards real server {}: new conns to it are dropped until some end; \
                  add to fullnat.local_addresses",
                 self.book.address_of(server).map_or_else(|| "(removed)".into(), |address| address.to_string())
             );
-            0
-        });
+        }
         *total += count;
     }
 

@@ -2,7 +2,7 @@
 //! buffers are few, so a listing of a million conns takes constant memory.
 
 use crate::worker::rings::Listing;
-use control::Cursor;
+use control::{ConnFilter, Cursor};
 
 /// Parts that may be under way or waiting to be fetched at once.
 const PARTS_MAX: usize = 32;
@@ -11,8 +11,15 @@ const PATIENCE_MS: u64 = 1_000;
 
 struct Part {
     cursor: Cursor,
+    filter: ConnFilter,
     asked_ms: u64,
     listing: Option<Box<Listing>>,
+}
+
+impl Part {
+    fn is_of(&self, filter: &ConnFilter, cursor: Cursor) -> bool {
+        self.cursor == cursor && self.filter == *filter
+    }
 }
 
 /// The parts.
@@ -31,17 +38,17 @@ pub fn place(cursor: Cursor) -> (usize, usize) {
 
 impl Listings {
     /// The part from this cursor, if it has come.
-    pub fn take(&mut self, cursor: Cursor) -> Option<Box<Listing>> {
-        let i = self.0.iter().position(|part| part.cursor == cursor && part.listing.is_some())?;
+    pub fn take(&mut self, filter: &ConnFilter, cursor: Cursor) -> Option<Box<Listing>> {
+        let i = self.0.iter().position(|part| part.is_of(filter, cursor) && part.listing.is_some())?;
         self.0.swap_remove(i).listing
     }
 
     /// Is the part from this cursor still to be asked for? Then it counts as asked for from now on.
-    pub fn ask(&mut self, cursor: Cursor, now_ms: u64) -> bool {
+    pub fn ask(&mut self, filter: &ConnFilter, cursor: Cursor, now_ms: u64) -> bool {
         self.0.retain(|part| now_ms.saturating_sub(part.asked_ms) < PATIENCE_MS);
-        let ask = self.0.len() < PARTS_MAX && self.0.iter().all(|part| part.cursor != cursor);
+        let ask = self.0.len() < PARTS_MAX && self.0.iter().all(|part| !part.is_of(filter, cursor));
         if ask {
-            self.0.push(Part { cursor, asked_ms: now_ms, listing: None });
+            self.0.push(Part { cursor, filter: *filter, asked_ms: now_ms, listing: None });
         }
         ask
     }
@@ -49,7 +56,7 @@ impl Listings {
     /// A part came back.
     pub fn put(&mut self, listing: Box<Listing>) {
         let asked = cursor(listing.worker, listing.asked_from);
-        if let Some(part) = self.0.iter_mut().find(|part| part.cursor == asked) {
+        if let Some(part) = self.0.iter_mut().find(|part| part.is_of(&listing.filter, asked)) {
             part.listing = Some(listing);
         }
     }

@@ -7,12 +7,11 @@ use crate::pipeline::Reason;
 use crate::services::book::Listed;
 use crate::services::live::TrafficCounts;
 use crate::services::{ServerId, Service, ServiceKey};
-use crate::wire::protocol;
-use crate::worker::rings::{Listing, Order};
+use crate::worker::rings::{Listing, Order, shown_protocol};
 use conntrack::{Method, Tick, states};
 use control::show::{self, Name};
-use control::{ConnChunk, Cursor, ReloadId};
-use hashbrown::HashMap;
+use control::{ConnChunk, ConnFilter, Cursor, ReloadId};
+use hashbrown::{HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
 
 /// A director that answers: its control side, and what its devices say.
@@ -94,22 +93,26 @@ impl control::Director for Answering<'_> {
         self.control.reloaded(id)
     }
 
-    fn conns(&mut self, from: Cursor, _limit: usize) -> ConnChunk {
+    fn conns(&mut self, filter: &ConnFilter, from: Cursor, limit: usize) -> ConnChunk {
         let (worker, asked_from) = place(from);
         let control = &mut *self.control;
         let Some(lcore) = control.workers.get(worker).map(|link| link.lcore) else {
             // Behind the last worker's conns come the templates, which all workers share.
-            return control.templates(worker, asked_from);
+            return control.templates(filter, worker, asked_from, limit);
         };
-        let Some(listing) = control.listings.take(from) else {
-            if control.listings.ask(from, control.now.ms) {
+        let Some(listing) = control.listings.take(filter, from) else {
+            if control.listings.ask(filter, from, control.now.ms) {
                 // A full ring: asked again when patience ends.
-                drop(control.workers[worker].rings.orders.push(Order::List(Listing::new(worker, asked_from))));
+                drop(control.workers[worker].rings.orders.push(Order::List(Listing::new(worker, asked_from, *filter))));
             }
             return ConnChunk { conns: Vec::new(), next: Some(from) };
         };
         let next = listing.next.map_or_else(|| cursor(worker + 1, 0), |next| cursor(worker, next));
-        let conns = listing.conns.iter().map(|(conn, ticks)| self::conn(conn, *ticks, lcore)).collect();
+        let marked = filter.mark().map(|mark| control.servers_of_mark(mark));
+        let taken = |(conn, _): &&(conntrack::Conn, u32)| {
+            marked.as_ref().is_none_or(|servers| servers.contains(&ServerId(conn.server)))
+        };
+        let conns = listing.conns.iter().filter(taken).map(|(conn, ticks)| self::conn(conn, *ticks, lcore)).collect();
         ConnChunk { conns, next: Some(next) }
     }
 }
@@ -119,7 +122,7 @@ impl Control {
         let servers: Vec<_> = listed.iter().map(|listed| self.server(listed, persistent)).collect();
         let (protocol, address, fwmark, fwmark_ipv6) = match service.key {
             ServiceKey::Endpoint { protocol, vip, port } => {
-                (Some(protocol_name(protocol)), Some(SocketAddr::new(vip, port)), None, false)
+                (Some(shown_protocol(protocol)), Some(SocketAddr::new(vip, port)), None, false)
             }
             ServiceKey::Mark { mark, v6 } => (None, None, Some(mark), v6),
         };
@@ -160,8 +163,16 @@ impl Control {
         }
     }
 
-    /// The templates behind one lock, as the kernel lists them: client port 0.
-    fn templates(&self, after_workers: usize, lock: usize) -> ConnChunk {
+    /// The servers of a mark's services, with those that were removed: a conn knows its server, not its mark.
+    fn servers_of_mark(&self, mark: u32) -> HashSet<ServerId> {
+        let keys = [false, true].map(|v6| ServiceKey::Mark { mark, v6 });
+        let listed = keys.iter().filter_map(|key| self.book.get(*key)).flat_map(|(_, listed)| listed);
+        let removed = keys.iter().flat_map(|key| self.book.removed(*key));
+        listed.map(|listed| listed.server.id).chain(removed).collect()
+    }
+
+    /// Templates from this place on, as the kernel lists them: client port 0.
+    fn templates(&self, filter: &ConnFilter, after_workers: usize, from: usize, limit: usize) -> ConnChunk {
         let servers: HashMap<_, _> = self
             .book
             .list()
@@ -169,14 +180,19 @@ impl Control {
             .map(|listed| (listed.server.id, (listed.address(), method(listed.server.method))))
             .collect();
         let mut conns = Vec::new();
-        self.shared.templates.visit_lock(lock, self.now.tick, |template| {
+        let next = self.shared.templates.visit_places(from, limit, self.now.tick, |template| {
+            let of_mark = |mark| template.key.service() == conntrack::Service::Mark(mark);
             // A template of a server that is gone leads nowhere: its client is scheduled anew.
-            if let Some(&(server, method)) = servers.get(&ServerId(template.server)) {
-                conns.push(self::template(template, server, method));
+            if let Some(&(server, method)) = servers.get(&ServerId(template.server))
+                && filter.mark().is_none_or(of_mark)
+            {
+                let shown = self::template(template, server, method);
+                conns.extend(
+                    Some(shown).filter(|shown| filter.takes(shown.protocol, shown.client, shown.vip, shown.server)),
+                );
             }
         });
-        let more = lock + 1 < self.shared.templates.locks();
-        ConnChunk { conns, next: more.then(|| cursor(after_workers, lock + 1)) }
+        ConnChunk { conns, next: next.map(|next| cursor(after_workers, next)) }
     }
 
     fn templates_by_server(&self) -> HashMap<ServerId, u32> {
@@ -204,7 +220,7 @@ impl Control {
 fn conn(conn: &conntrack::Conn, ticks_left: u32, lcore: u32) -> show::Conn {
     let endpoint = |(address, port)| SocketAddr::new(address, port);
     show::Conn {
-        protocol: protocol_name(conn.protocol()),
+        protocol: shown_protocol(conn.protocol()),
         client: endpoint(conn.client()),
         vip: endpoint(conn.vip()),
         server: endpoint(conn.real_server()),
@@ -219,7 +235,7 @@ fn conn(conn: &conntrack::Conn, ticks_left: u32, lcore: u32) -> show::Conn {
 fn template(template: &conntrack::Template, server: SocketAddr, method: show::Method) -> show::Conn {
     let client = template.key.client();
     let (protocol, vip) = match template.key.service() {
-        conntrack::Service::Address { protocol, vip, port } => (protocol_name(protocol), SocketAddr::new(vip, port)),
+        conntrack::Service::Address { protocol, vip, port } => (shown_protocol(protocol), SocketAddr::new(vip, port)),
         // The kernel prints the mark in the VIP's place.
         conntrack::Service::Mark(mark) if client.is_ipv4() => {
             (show::Protocol::Ip, SocketAddr::new(std::net::Ipv4Addr::from_bits(mark).into(), 0))
@@ -271,17 +287,6 @@ fn method(method: Method) -> show::Method {
         Method::Tun => show::Method::Tun,
         Method::FullNat => show::Method::FullNat,
         Method::Local => show::Method::Local,
-    }
-}
-
-fn protocol_name(number: u8) -> show::Protocol {
-    match number {
-        protocol::TCP => show::Protocol::Tcp,
-        protocol::UDP => show::Protocol::Udp,
-        protocol::SCTP => show::Protocol::Sctp,
-        protocol::ICMP => show::Protocol::Icmp,
-        protocol::ICMPV6 => show::Protocol::Icmpv6,
-        _ => show::Protocol::Ip,
     }
 }
 

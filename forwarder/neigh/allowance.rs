@@ -2,7 +2,7 @@
 
 /// At most `count_max` in each window of `window_ms`.
 #[derive(Debug)]
-pub(super) struct Allowance {
+pub struct Allowance {
     count_max: u32,
     window_ms: u64,
     window_ends_ms: u64,
@@ -10,12 +10,13 @@ pub(super) struct Allowance {
 }
 
 impl Allowance {
-    pub(super) fn new(count_max: u32, window_ms: u64) -> Allowance {
+    /// None taken yet.
+    pub fn new(count_max: u32, window_ms: u64) -> Allowance {
         Allowance { count_max, window_ms, window_ends_ms: 0, count: 0 }
     }
 
     /// Whether there is one left; takes it.
-    pub(super) fn take(&mut self, now_ms: u64) -> bool {
+    pub fn take(&mut self, now_ms: u64) -> bool {
         if now_ms >= self.window_ends_ms {
             (self.window_ends_ms, self.count) = (now_ms + self.window_ms, 0);
         }

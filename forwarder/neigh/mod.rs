@@ -10,7 +10,7 @@
 //! RFC 826 and 5227 (ARP), 4861 and 4862 (neighbour discovery). Own addresses are answered on every port (the kernel's
 //! `arp_ignore=0`), link-local ones only on their own.
 
-mod allowance;
+pub mod allowance;
 mod announcements;
 mod entry;
 mod interface;

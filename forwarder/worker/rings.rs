@@ -3,9 +3,12 @@
 
 use crate::local_ports::Failure;
 use crate::neigh::{NextHopId, SLOTS_MAX};
+use crate::wire::protocol;
 use arrayvec::ArrayVec;
 use conntrack::{Conn, Table, Tick};
-use std::net::IpAddr;
+use control::ConnFilter;
+use control::show::Protocol;
+use std::net::{IpAddr, SocketAddr};
 
 /// Longest frame that goes through a ring: ARP and neighbour discovery messages with their options are shorter.
 pub const FRAME_BYTES_MAX: usize = 256;
@@ -66,21 +69,27 @@ pub struct Listing {
     pub asked_from: usize,
     /// The first place not looked at; none: the whole table was.
     pub next: Option<usize>,
+    /// Which conns are wanted.
+    pub filter: ConnFilter,
     /// Conns and the ticks they have left.
     pub conns: ArrayVec<(Conn, u32), LISTING_CONNS>,
 }
 
 impl Listing {
     /// An empty buffer for the conns from this place on.
-    pub fn new(worker: usize, asked_from: usize) -> Box<Self> {
-        Box::new(Self { worker, asked_from, next: None, conns: ArrayVec::new() })
+    pub fn new(worker: usize, asked_from: usize, filter: ConnFilter) -> Box<Self> {
+        Box::new(Self { worker, asked_from, next: None, filter, conns: ArrayVec::new() })
     }
 
     /// Fills the buffer from the next places of the table.
     pub fn fill(&mut self, table: &Table, now: Tick) {
         let end = (self.asked_from + LISTING_PLACES).min(table.conns_max());
         let mut next = end;
+        let all = self.filter == ConnFilter::default();
         for (id, conn) in table.listing(self.asked_from, LISTING_PLACES, now) {
+            if !all && !takes(&self.filter, conn) {
+                continue;
+            }
             if self.conns.is_full() {
                 next = id.0 as usize;
                 break;
@@ -88,6 +97,23 @@ impl Listing {
             self.conns.push((*conn, conn.ticks_left(now)));
         }
         self.next = (next < table.conns_max()).then_some(next);
+    }
+}
+
+fn takes(filter: &ConnFilter, conn: &Conn) -> bool {
+    let [client, vip, server] = [conn.client(), conn.vip(), conn.real_server()].map(SocketAddr::from);
+    filter.takes(shown_protocol(conn.protocol()), client, vip, server)
+}
+
+/// A protocol's number as it is shown.
+pub fn shown_protocol(number: u8) -> Protocol {
+    match number {
+        protocol::TCP => Protocol::Tcp,
+        protocol::UDP => Protocol::Udp,
+        protocol::SCTP => Protocol::Sctp,
+        protocol::ICMP => Protocol::Icmp,
+        protocol::ICMPV6 => Protocol::Icmpv6,
+        _ => Protocol::Ip,
     }
 }
 

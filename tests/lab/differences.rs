@@ -214,7 +214,7 @@ proptest! {
             // With a service that is gone, everything of it goes.
             let servers_before = servers_before.into_iter().filter(|((key, _), _)| !gone.contains(key)).collect();
             check([servers_before, servers(&old_file), servers(&new_file), servers(&running)])?;
-            prop_assert_eq!(&*running.book().marks(), &*new_file.book().marks());
+            prop_assert_eq!(running.book().marks(), new_file.book().marks());
             // The same file again finds nothing to do.
             let again = running.apply(parse(&new)).unwrap();
             prop_assert!(again.difference.is_empty() && again.set_back.is_empty());

@@ -3,7 +3,7 @@
 use crate::kit::Lab;
 use crate::network::*;
 use control::show;
-use control::{Cursor, Director};
+use control::{ConnFilter, Cursor, Director};
 use std::collections::HashSet;
 use uvs::director::Answering;
 use uvs::pipeline::Reason;
@@ -30,10 +30,15 @@ pub fn neighbors(lab: &mut Lab) -> show::Neighbors {
 
 /// Every conn, chunk by chunk, as the admin socket asks.
 pub fn conns(lab: &mut Lab) -> Vec<show::Conn> {
+    conns_of(lab, &ConnFilter::default())
+}
+
+/// Those that the filter takes.
+pub fn conns_of(lab: &mut Lab, filter: &ConnFilter) -> Vec<show::Conn> {
     let mut conns = Vec::new();
     let mut cursor = Cursor::START;
     for _ in 0..100_000 {
-        let chunk = ask(lab, |director| director.conns(cursor, 64));
+        let chunk = ask(lab, |director| director.conns(filter, cursor, 64));
         conns.extend(chunk.conns);
         match chunk.next {
             Some(next) => cursor = next,
@@ -197,7 +202,7 @@ fn a_listing_under_change() {
     }
     lab.settle();
     let (mut listed, mut cursor, mut step) = (Vec::new(), Cursor::START, 0u16);
-    while let chunk = ask(&mut lab, |director| director.conns(cursor, 64))
+    while let chunk = ask(&mut lab, |director| director.conns(&ConnFilter::default(), cursor, 64))
         && let Some(next) = {
             listed.extend(chunk.conns);
             chunk.next
@@ -212,4 +217,45 @@ fn a_listing_under_change() {
     assert_eq!(stayed.iter().collect::<HashSet<_>>().len(), 3_000);
     let version = ask(&mut lab, |director| director.version());
     assert_eq!(version.pid, std::process::id());
+}
+
+/// A filter takes, of conns and templates alike, exactly those that it would of the whole list; a mark's by their servers.
+#[test]
+fn conns_that_are_asked_for() {
+    let mark = "[[mark]]\ndestination = \"198.51.100.77\"\nmark = 7\n[[service]]\nfwmark = 7\nscheduler = \"rr\"\npersistent = \"5m\"\n";
+    let config = config() + mark + &server("10.0.0.12:80", "nat");
+    let mut lab = Lab::new(&config);
+    for port in 0..90u16 {
+        let client = format!("203.0.113.{}", 1 + port % 9);
+        lab.cables[WAN].put(&V4.client_at(&client).tcp((20_000 + port, 80), (1, 0), tcp::SYN, b""));
+        lab.cables[WAN].put(&V6.client_sends().udp(20_000 + port, 53, b"x"));
+        let marked =
+            uvs::wire::build::Frame::between(&client, "198.51.100.77").macs(mac(ROUTER), crate::kit::port_mac(WAN));
+        lab.cables[WAN].put(&marked.tcp((20_000 + port, 80), (1, 0), tcp::SYN, b""));
+    }
+    lab.settle();
+    let all = conns(&mut lab);
+    assert_eq!(all.len(), 3 * 90 + 1 + 9, "with a template of the subnet and one of each marked client");
+    let marked = |conn: &show::Conn| conn.server.ip() == ip("10.0.0.12");
+    let rows: [(&str, usize); 8] = [
+        (r#"{"service":"tcp:198.51.100.10:80"}"#, 90),
+        (r#"{"service":"udp:[2001:db8:99::10]:0"}"#, 91),
+        (r#"{"service":"fwmark:7"}"#, 99),
+        (r#"{"service":"fwmark:8"}"#, 0),
+        (r#"{"server":"10.0.0.11:8080"}"#, 90),
+        (r#"{"client":"203.0.113.3"}"#, 21),
+        (r#"{"client":"203.0.113.0/30","server":"10.0.0.12"}"#, 33),
+        (r#"{"client":"2001:db8:c::/64"}"#, 91),
+    ];
+    for (json, count) in rows {
+        let filter: ConnFilter = serde_json::from_str(json).unwrap();
+        let of_mark = |conn: &&show::Conn| filter.mark().is_none_or(|mark| mark == 7 && marked(conn));
+        let expected: Vec<_> = all
+            .iter()
+            .filter(|conn| filter.takes(conn.protocol, conn.client, conn.vip, conn.server))
+            .filter(of_mark)
+            .collect();
+        let shown = conns_of(&mut lab, &filter);
+        assert_eq!((shown.iter().collect::<Vec<_>>(), shown.len()), (expected, count), "{json}");
+    }
 }

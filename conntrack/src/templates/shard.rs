@@ -52,9 +52,15 @@ impl Shard {
         &self.slots[place as usize]
     }
 
-    /// The places that the map knows.
-    pub(super) fn places(&self) -> impl Iterator<Item = u32> {
-        self.map.iter().copied()
+    /// Places that were ever given.
+    pub(super) fn len(&self) -> u32 {
+        self.slots.len() as u32
+    }
+
+    /// Whether the map leads to this place: it is neither free nor dropped.
+    pub(super) fn knows(&self, place: u32) -> bool {
+        let slot = self.slot(place);
+        self.map.find(slot.hash, |&other| other == place).is_some()
     }
 
     pub(super) fn find(&self, hash: u64, key: &TemplateKey) -> Option<u32> {

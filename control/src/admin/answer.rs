@@ -4,6 +4,7 @@
 use serde::Serialize;
 
 use crate::director::{Cursor, Director, ReloadId};
+use crate::filter::ConnFilter;
 use crate::protocol::{Ending, Request, What};
 use crate::show::Service;
 
@@ -17,7 +18,7 @@ const CHUNK_SERVICES: usize = 16;
 pub(super) enum Answer {
     Lines(Vec<u8>),
     Services(std::vec::IntoIter<Service>),
-    Conns(Cursor),
+    Conns(ConnFilter, Cursor),
     Reload(ReloadId),
     Ended,
 }
@@ -26,11 +27,12 @@ impl Answer {
     pub(super) fn to(request: Request, director: &mut dyn Director) -> Answer {
         let what = match request {
             Request::Show(what) => what,
+            Request::Conns(filter) => return Answer::Conns(filter, Cursor::START),
             Request::Reload(_) => return Answer::Reload(director.reload()),
         };
         match what {
             What::Services => Answer::Services(director.services().services.into_iter()),
-            What::Conns => Answer::Conns(Cursor::START),
+            What::Conns => Answer::Conns(ConnFilter::default(), Cursor::START),
             What::Ports => Answer::Lines(line(&director.ports())),
             What::Workers => Answer::Lines(line(&director.workers())),
             What::Drops => Answer::Lines(line(&director.drops())),
@@ -54,8 +56,8 @@ impl Answer {
                 services.by_ref().take(CHUNK_SERVICES).for_each(|service| write_line(&service, out));
                 services.len() > 0
             }
-            Answer::Conns(cursor) => {
-                let chunk = director.conns(*cursor, CHUNK_CONNS);
+            Answer::Conns(filter, cursor) => {
+                let chunk = director.conns(filter, *cursor, CHUNK_CONNS);
                 chunk.conns.iter().for_each(|conn| write_line(conn, out));
                 match chunk.next {
                     Some(next) if chunk.conns.is_empty() && next == *cursor => return false,

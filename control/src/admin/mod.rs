@@ -28,13 +28,15 @@ pub struct Admin {
     clients: Vec<Client>,
     /// Who is served first in the next turn, so that a client who lists a million conns does not use up every turn's chunks.
     first: usize,
+    /// Why nobody could be accepted the last time.
+    failing: Option<ErrorKind>,
 }
 
 impl Admin {
     /// Claims the run directory (made with mode 0755 if missing) and listens there, for root alone. A socket that a dead director left
     /// is replaced; a living director is not disturbed.
     pub fn bind(run_dir: &Path) -> Result<Admin, BindError> {
-        Ok(Admin { place: Place::claim(run_dir)?, clients: Vec::new(), first: 0 })
+        Ok(Admin { place: Place::claim(run_dir)?, clients: Vec::new(), first: 0, failing: None })
     }
 
     /// Path of the socket.
@@ -64,9 +66,16 @@ impl Admin {
                     Err(error) => log::warn!("admin socket: a client could not be served: {error}"),
                 },
                 Ok((stream, _)) => refuse(stream),
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    self.failing = None;
+                    return;
+                }
                 Err(error) => {
-                    log::warn!("admin socket: accept: {error}");
+                    // Once, not every few milliseconds while files are short.
+                    if self.failing != Some(error.kind()) {
+                        log::warn!("admin socket: accept: {error}");
+                    }
+                    self.failing = Some(error.kind());
                     return;
                 }
             }

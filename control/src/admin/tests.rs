@@ -101,6 +101,8 @@ fn bad_requests_are_told_why_and_hung_up_on() {
         ("unknown key", "{\"show\":\"ports\",\"colour\":1}\n".into(), "unknown field `colour`"),
         ("no key", "{}\n".into(), "missing field `show` or `reload`"),
         ("two keys", "{\"show\":\"ports\",\"reload\":true}\n".into(), "`show` and `reload` are two requests"),
+        ("a filter for all", "{\"show\":\"ports\",\"client\":\"10.0.0.1\"}\n".into(), "go with"),
+        ("a wrong filter", "{\"show\":\"conns\",\"client\":\"web\"}\n".into(), "must be a client's address"),
         ("no reload", "{\"reload\":false}\n".into(), "`reload` can only be true"),
         ("a file to reload", "{\"reload\":\"/etc/passwd\"}\n".into(), "expected a boolean"),
         ("no JSON", "GET / HTTP/1.1\r\n".into(), "must be one line such as {\\\"show\\\":\\\"services\\\"}"),

@@ -86,6 +86,11 @@ fn json_names_are_stable() {
     );
     assert_eq!(as_json(&mock::drops())["lcores"], json!([1, 2]));
     assert_eq!(
+        as_json(&mock::drops())["local_ports"],
+        json!([{"local": "10.0.0.240", "server": "10.0.0.11:80", "times": 3}])
+    );
+    assert_eq!(as_json(&mock::reloaded(false)), json!({"applied": false, "lines": ["uvs.toml:1:1: x", "y: z"]}));
+    assert_eq!(
         as_json(&MockDirector::default().version()),
         json!({"version": "0.1.0 (a1b2c3d)", "pid": 4711, "uptime_s": 61})
     );

@@ -2,12 +2,14 @@
 
 use super::count;
 use super::grid::{Grid, wrap};
-use crate::show::{Drops, Worker, Workers};
+use crate::show::{Drops, LocalPortsExhausted, Worker, Workers};
 
 /// Narrowest column for the meaning of a reason.
 const MEANING_COLUMNS_MIN: usize = 24;
 /// What a worker's column takes: "worker 127" and a blank.
 const WORKER_COLUMNS: usize = 11;
+/// Lines about local ports that ran out.
+const EXHAUSTED_MAX: usize = 20;
 
 /// The tables of `uvs show workers`: the fates of frames, then conns and turns.
 pub fn workers(workers: &Workers) -> String {
@@ -99,5 +101,29 @@ pub fn drops(drops: &Drops, columns: Option<usize>) -> String {
             grid.row(std::iter::repeat_n(String::new(), before).chain([line]));
         }
     }
-    format!("{}reasons that did not occur: {silent} (--json has them)\n", grid.text())
+    format!(
+        "{}reasons that did not occur: {silent} (--json has them)\n{}",
+        grid.text(),
+        local_ports(&drops.local_ports, columns)
+    )
+}
+
+/// Where FullNAT's ports ran out, the most frequent first.
+fn local_ports(exhausted: &[LocalPortsExhausted], columns: Option<usize>) -> String {
+    if exhausted.is_empty() {
+        return String::new();
+    }
+    let mut grid = Grid::new([2]);
+    grid.row(["no local port at", "towards", "times"]);
+    let mut exhausted: Vec<_> = exhausted.iter().collect();
+    exhausted.sort_by_key(|one| std::cmp::Reverse(one.times));
+    for one in exhausted.iter().take(EXHAUSTED_MAX) {
+        let server = one.server.map_or("(removed)".into(), |server| server.to_string());
+        grid.row([one.local.to_string(), server, count(one.times)]);
+    }
+    let more = match exhausted.len().saturating_sub(EXHAUSTED_MAX) {
+        0 => String::new(),
+        more => format!("and {more} more (--json has them)\n"),
+    };
+    format!("\n{}{more}", grid.text_within(columns))
 }

@@ -1,11 +1,14 @@
 //! Ports, neighbours, and which director this is.
 
 use super::count;
-use super::grid::Grid;
+use super::grid::{Grid, wrap};
 use crate::show::{Neighbors, Port, Ports, Version};
 
+/// Before each line of a sentence about a port.
+const STEERING_INDENT: &str = "\n  ";
+
 /// The tables of `uvs show ports`: what each is, what it counted, and a line with its device and addresses.
-pub fn ports(ports: &Ports) -> String {
+pub fn ports(ports: &Ports, columns: Option<usize>) -> String {
     let mut what = Grid::new([2, 3, 5, 6]);
     what.row(["port", "link", "Mbit/s", "mtu", "mac", "rxq", "txq", "driver", "rss"]);
     let mut counts = Grid::new(1..8);
@@ -34,11 +37,12 @@ pub fn ports(ports: &Ports) -> String {
         counts.row(std::iter::once(port.name.to_string()).chain(counters.map(count)));
         lines += &format!("\n{}: device {}", port.name, port.device);
         if !port.steering.is_empty() {
-            lines += &format!("\n  {}", port.steering);
+            let width = columns.map_or(usize::MAX, |columns| columns.saturating_sub(STEERING_INDENT.len()));
+            wrap(&port.steering, width).iter().for_each(|line| lines.extend([STEERING_INDENT, line]));
         }
         lines.extend(port.addresses.iter().map(|address| format!("\n  {address}")));
     }
-    format!("{}\n{}{lines}\n", what.text(), counts.text())
+    format!("{}\n{}{lines}\n", what.text_within(columns), counts.text_within(columns))
 }
 
 fn what_cells(port: &Port) -> Vec<String> {
@@ -56,7 +60,7 @@ fn what_cells(port: &Port) -> Vec<String> {
 }
 
 /// The table of `uvs show neighbors`.
-pub fn neighbors(neighbors: &Neighbors) -> String {
+pub fn neighbors(neighbors: &Neighbors, columns: Option<usize>) -> String {
     let mut grid = Grid::new([4]);
     grid.row(["address", "mac", "port", "state", "age"]);
     for neighbor in &neighbors.neighbors {
@@ -68,7 +72,7 @@ pub fn neighbors(neighbors: &Neighbors) -> String {
             neighbor.age_s.map_or("-".into(), |seconds| format!("{seconds}s")),
         ]);
     }
-    grid.text()
+    grid.text_within(columns)
 }
 
 /// The line of `uvs show version`.

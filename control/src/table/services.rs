@@ -1,7 +1,7 @@
 //! Services and their real servers, as `ipvsadm -Ln` and `ipvsadm -Ln --stats` side by side. A narrow terminal gets sums of both directions.
 
 use super::count;
-use super::grid::Grid;
+use super::grid::{Grid, wrap};
 use crate::show::{Method, Protocol, Server, Service, Services, Traffic};
 
 /// Narrowest terminal that shows both directions apart.
@@ -16,15 +16,31 @@ pub fn services(services: &Services, columns: Option<usize>) -> String {
         if wide { &["Conns", "InPkts", "OutPkts", "InBytes", "OutBytes"] } else { &["Conns", "Packets", "Bytes"] };
     let mut grid = Grid::new(2..SPAN + titles.len());
     grid.spanning(SPAN, ["Prot LocalAddress:Port Scheduler Flags"]);
-    let server_titles = ["  -> RemoteAddress:Port", "Forward", "Weight", "ActiveConn", "InActConn"];
+    let (active, inactive) = if wide { ("ActiveConn", "InActConn") } else { ("Active", "InAct") };
+    let server_titles = ["  -> RemoteAddress:Port", "Forward", "Weight", active, inactive];
     grid.row(server_titles.iter().chain(titles).copied());
     for service in &services.services {
-        grid.spanning(SPAN, std::iter::once(words(service)).chain(traffic(&service.totals, wide)));
+        let mut lines = lines_of(words(service), columns);
+        let last = lines.pop().unwrap_or_default();
+        lines.into_iter().for_each(|line| grid.spanning(SPAN, [line]));
+        grid.spanning(SPAN, std::iter::once(last).chain(traffic(&service.totals, wide)));
         for server in &service.servers {
             grid.row(server_cells(server).into_iter().chain(traffic(&server.traffic, wide)));
         }
     }
-    grid.text()
+    grid.text_within(columns)
+}
+
+/// A service's words in as many lines as the terminal makes of them.
+fn lines_of(words: String, columns: Option<usize>) -> Vec<String> {
+    const INDENT: &str = "     ";
+    match columns {
+        Some(columns) if words.chars().count() > columns => {
+            let lines = wrap(&words, columns.saturating_sub(INDENT.len())).into_iter().enumerate();
+            lines.map(|(number, line)| if number == 0 { line } else { format!("{INDENT}{line}") }).collect()
+        }
+        _ => vec![words],
+    }
 }
 
 fn words(service: &Service) -> String {
@@ -56,8 +72,8 @@ fn server_cells(server: &Server) -> [String; SPAN] {
         format!("  -> {}{mark}", server.address),
         forward(server.method).into(),
         server.weight.to_string(),
-        server.active.to_string(),
-        server.inactive.to_string(),
+        count(server.active.into()),
+        count(server.inactive.into()),
     ]
 }
 

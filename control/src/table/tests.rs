@@ -38,9 +38,9 @@ fn services_fit_a_narrow_terminal() {
         text,
         &[
             "Prot LocalAddress:Port Scheduler Flags",
-            "  -> RemoteAddress:Port Forward Weight ActiveConn InActConn Conns Packets  Bytes",
-            "TCP  192.0.2.10:80 wlc                                         14      98  1731K",
-            "  -> 10.0.0.11:8080     Masq         3          6         4     7      49 865872",
+            "  -> RemoteAddress:Port Forward Weight Active InAct Conns Packets  Bytes",
+            "TCP  192.0.2.10:80 wlc                                 14      98  1731K",
+            "  -> 10.0.0.11:8080     Masq         3      6     4     7      49 865872",
         ],
     );
 }
@@ -53,7 +53,7 @@ fn a_director_without_services_shows_the_titles() {
 #[test]
 fn conns_look_like_ipvsadm() {
     assert_looks(
-        ConnTable::default().lines(&mock::conns()),
+        ConnTable::within(None).lines(&mock::conns()),
         &[
             "pro expire state       source               virtual            destination        local",
             "TCP 14:47  ESTABLISHED 10.0.0.0:30004       192.0.2.10:80      10.0.0.11:8080",
@@ -66,7 +66,7 @@ fn conns_look_like_ipvsadm() {
 
 #[test]
 fn conns_have_titles_once() {
-    let mut table = ConnTable::default();
+    let mut table = ConnTable::within(None);
     assert_looks(
         table.lines(&[]),
         &["pro expire state       source             virtual            destination        local"],
@@ -99,7 +99,7 @@ fn workers_show_fates_and_turns() {
 #[test]
 fn ports_show_device_counters_and_addresses() {
     assert_looks(
-        ports(&mock::ports()),
+        ports(&mock::ports(), Some(80)),
         &[
             "port link Mbit/s  mtu mac               rxq txq driver  rss",
             "wan  up    10000 1500 02:00:00:00:00:01   2   2 net_tap 4-tuple",
@@ -130,6 +130,9 @@ fn drops_show_what_occurred_and_fit() {
             "ttl_expired         1        1        0 the hop limit ran out on the way;",
             "                                        the sender was told",
             "reasons that did not occur: 1 (--json has them)",
+            "",
+            "no local port at towards      times",
+            "10.0.0.240       10.0.0.11:80     3",
         ],
     );
     assert_looks(
@@ -141,6 +144,9 @@ fn drops_show_what_occurred_and_fit() {
             "ttl_expired         1 the hop limit ran out on the way; the",
             "                      sender was told",
             "reasons that did not occur: 1 (--json has them)",
+            "",
+            "no local port at towards      times",
+            "10.0.0.240       10.0.0.11:80     3",
         ],
     );
     let one = drops(&mock::drops(), None);
@@ -152,7 +158,7 @@ fn drops_show_what_occurred_and_fit() {
 #[test]
 fn neighbors_show_who_is_known() {
     assert_looks(
-        neighbors(&mock::neighbors()),
+        neighbors(&mock::neighbors(), Some(80)),
         &[
             "address     mac               port state     age",
             "192.0.2.254 02:00:00:00:00:fe wan  reachable 12s",
@@ -184,4 +190,65 @@ fn ten_thousand_services_are_a_line_each() {
     many.services = many.services.iter().cycle().take(10_000).cloned().collect();
     let servers: usize = many.services.iter().map(|service| service.servers.len()).sum();
     assert_eq!(services(&many, None).lines().count(), 2 + 10_000 + servers);
+}
+
+/// The longest addresses and counts there can be, on terminals from 80 columns on: no line is longer, and each word is there.
+#[test]
+fn everything_fits_a_terminal() {
+    const LONG: &str = "[2001:db8:1111:2222:3333:4444:5555:6666]:65535";
+    let long: std::net::SocketAddr = LONG.parse().unwrap();
+    let mut many = mock::services();
+    for service in &mut many.services {
+        service.address = service.address.map(|_| long);
+        for server in &mut service.servers {
+            (server.address, server.overloaded) = (long, true);
+            (server.weight, server.active, server.inactive) = (i32::MAX as u32, u32::MAX, u32::MAX);
+            server.traffic = crate::show::Traffic { conns: u64::MAX, in_packets: u64::MAX / 2, ..server.traffic };
+        }
+    }
+    let mut conns = mock::conns();
+    for conn in &mut conns[1..3] {
+        (conn.client, conn.vip, conn.server, conn.local) = (long, long, long, Some(long));
+    }
+    let mut places = mock::neighbors();
+    places.neighbors[0].address = long.ip();
+    places.neighbors[0].port = "a-port-of-fifteen".into();
+    let mut devices = mock::ports();
+    devices.ports[0].name = "a-port-of-fifteen".into();
+    let mut drops_and_ports = mock::drops();
+    drops_and_ports.local_ports[0] =
+        crate::show::LocalPortsExhausted { local: long.ip(), server: Some(long), times: u64::MAX };
+    let mut busy = mock::workers();
+    (busy.workers[0].received, busy.workers[0].sent) = (u64::MAX, u64::MAX);
+    for width in 80..=240 {
+        let columns = Some(width);
+        let tables = [
+            services(&many, columns),
+            services(&mock::services(), columns),
+            ConnTable::within(columns).lines(&conns),
+            neighbors(&places, columns),
+            ports(&devices, columns),
+            drops(&drops_and_ports, columns),
+            workers(&mock::workers()),
+        ];
+        for text in &tables {
+            let longest = text.lines().max_by_key(|line| line.chars().count()).unwrap();
+            assert!(longest.chars().count() <= width, "{width}: {} {longest}", longest.chars().count());
+        }
+        assert_eq!(tables[0].matches(LONG).count(), 6, "{}", tables[0]);
+        assert_eq!(tables[2].matches(LONG).count(), 8, "{}", tables[2]);
+    }
+    assert_looks(
+        ConnTable::within(Some(80)).lines(&conns[1..2]),
+        &[
+            "pro expire state       source",
+            "                       virtual",
+            "                       destination",
+            "                       local",
+            "UDP 04:48  UDP         [2001:db8:1111:2222:3333:4444:5555:6666]:65535",
+            "                       [2001:db8:1111:2222:3333:4444:5555:6666]:65535",
+            "                       [2001:db8:1111:2222:3333:4444:5555:6666]:65535",
+            "                       [2001:db8:1111:2222:3333:4444:5555:6666]:65535",
+        ],
+    );
 }
