@@ -36,25 +36,28 @@ impl MemoryPool {
     /// A frame of these bytes. None: the pool is dry.
     fn make(&self, bytes: &[u8], headroom: usize) -> Option<MemoryFrame> {
         self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |free| free.checked_sub(1)).ok()?;
-        let mut buffer = vec![0; headroom];
-        buffer.extend_from_slice(bytes);
         let tailroom = ROOM_BYTES.saturating_sub(bytes.len());
-        Some(MemoryFrame { buffer, start: headroom, pool: self.clone(), tailroom, rest: Vec::new() })
+        let mut buffer = Vec::with_capacity(headroom + bytes.len() + tailroom);
+        buffer.resize(headroom, 0);
+        buffer.extend_from_slice(bytes);
+        Some(MemoryFrame(Box::new(Segment { buffer, start: headroom, pool: self.clone(), tailroom, next: None })))
     }
 }
 
-/// A frame in memory.
-pub struct MemoryFrame {
+/// A frame in memory. All its memory is taken when it is made: what a worker does with it takes none.
+pub struct MemoryFrame(Box<Segment>);
+
+struct Segment {
     buffer: Vec<u8>,
     start: usize,
     pool: MemoryPool,
     /// Bytes that may be added at its end.
     tailroom: usize,
-    /// Further segments.
-    rest: Vec<MemoryFrame>,
+    /// The next segment.
+    next: Option<MemoryFrame>,
 }
 
-impl Drop for MemoryFrame {
+impl Drop for Segment {
     fn drop(&mut self) {
         self.pool.0.fetch_add(1, Ordering::Relaxed);
     }
@@ -62,47 +65,47 @@ impl Drop for MemoryFrame {
 
 impl Frame for MemoryFrame {
     fn bytes(&self) -> &[u8] {
-        &self.buffer[self.start..]
+        &self.0.buffer[self.0.start..]
     }
 
     fn bytes_mut(&mut self) -> &mut [u8] {
-        &mut self.buffer[self.start..]
+        let Segment { buffer, start, .. } = &mut *self.0;
+        &mut buffer[*start..]
     }
 
     fn prepend(&mut self, count: usize) -> bool {
-        let fits = count <= self.start;
+        let fits = count <= self.0.start;
         if fits {
-            self.start -= count;
+            self.0.start -= count;
         }
         fits
     }
 
     fn trim_front(&mut self, count: usize) {
-        self.start += count;
+        self.0.start += count;
     }
 
     fn truncate(&mut self, length: usize) {
-        self.buffer.truncate(self.start + length);
+        let length = self.0.start + length;
+        self.0.buffer.truncate(length);
     }
 
     fn push(&mut self, bytes: &[u8]) -> bool {
-        let fits = bytes.len() <= self.tailroom;
+        let fits = bytes.len() <= self.0.tailroom;
         if fits {
-            self.tailroom -= bytes.len();
-            self.buffer.extend_from_slice(bytes);
+            self.0.tailroom -= bytes.len();
+            self.0.buffer.extend_from_slice(bytes);
         }
         fits
     }
 
-    fn chain(&mut self, mut rest: MemoryFrame) {
-        assert!(self.rest.is_empty(), "a chain grows at its front");
-        let further = std::mem::take(&mut rest.rest);
-        self.rest.push(rest);
-        self.rest.extend(further);
+    fn chain(&mut self, rest: MemoryFrame) {
+        assert!(self.0.next.is_none(), "a chain grows at its front");
+        self.0.next = Some(rest);
     }
 
     fn segments(&self) -> impl Iterator<Item = &[u8]> {
-        std::iter::once(self.bytes()).chain(self.rest.iter().map(MemoryFrame::bytes))
+        std::iter::successors(Some(self), |segment| segment.0.next.as_ref()).map(MemoryFrame::bytes)
     }
 }
 
@@ -192,7 +195,7 @@ impl Port for MemoryPort {
     fn tx_burst(&mut self, frames: &mut Burst<MemoryFrame>) {
         let mut wire = self.0.wire();
         let count = frames.len().min(wire.tx_room);
-        assert!(frames.iter().all(|frame| frame.rest.is_empty()), "a chain is cut before it is transmitted");
+        assert!(frames.iter().all(|frame| frame.0.next.is_none()), "a chain is cut before it is transmitted");
         wire.tx_room -= count;
         wire.from_director.extend(frames.drain(..count).map(|frame| frame.bytes().to_vec()));
     }
