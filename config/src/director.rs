@@ -41,6 +41,8 @@ pub struct Director {
     pub run_dir: PathBuf,
     /// What a worker without frames does.
     pub idle: Idle,
+    /// Packets for other hosts are routed.
+    pub forward: bool,
 }
 
 /// What a worker without frames does.
@@ -84,6 +86,7 @@ impl Default for Director {
             neighbors_max: 8_192,
             run_dir: PathBuf::from("/run/uvs"),
             idle: Idle::Adaptive,
+            forward: true,
         }
     }
 }
@@ -95,13 +98,13 @@ impl Default for Eal {
 }
 
 pub(crate) const DIRECTOR_KEYS: &[&str] =
-    &["workers", "conns_max", "templates_max", "servers_max", "neighbors_max", "run_dir", "idle"];
+    &["workers", "conns_max", "templates_max", "servers_max", "neighbors_max", "run_dir", "idle", "forward"];
 pub(crate) const EAL_KEYS: &[&str] = &["huge_pages", "memory_mb", "args"];
 
 pub(crate) fn read_director(root: &Table) -> Director {
     let mut director = Director::default();
     let Some(table) = root.table("director") else { return director };
-    table.check_keys(DIRECTOR_KEYS, &[("forward", "the director does not route for others yet")]);
+    table.check_keys(DIRECTOR_KEYS, &[]);
     let bounded = |key, most, default| table.get(key).and_then(|v| v.number(1..=most)).unwrap_or(default);
     director.conns_max = bounded("conns_max", CONNS_MAX, director.conns_max);
     director.templates_max = bounded("templates_max", TEMPLATES_MAX, director.templates_max);
@@ -116,6 +119,7 @@ pub(crate) fn read_director(root: &Table) -> Director {
     if let Some(idle) = table.get("idle").and_then(|v| v.word(&[("adaptive", Idle::Adaptive), ("busy", Idle::Busy)])) {
         director.idle = idle;
     }
+    director.forward = table.get("forward").and_then(|v| v.truth()).unwrap_or(director.forward);
     director
 }
 

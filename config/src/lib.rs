@@ -13,6 +13,7 @@
 //! | | `neighbors_max` | `8_192` | neighbours |
 //! | | `run_dir` | `"/run/uvs"` | absolute path |
 //! | | `idle` | `"adaptive"` | `"adaptive"`, `"busy"` |
+//! | | `forward` | `true` | packets for other hosts are routed |
 //! | `[eal]` | `huge_pages` | `"auto"` | `"auto"`, `"require"`, `"off"` |
 //! | | `memory_mb` | `1024` | MiB |
 //! | | `args` | `[]` | more words for `rte_eal_init` |

@@ -197,12 +197,13 @@ fn what_cannot_change_while_a_director_runs() {
         ),
         (
             "conns_max = 1000",
-            "conns_max = 1000\nrun_dir = \"/run/other\"\ntemplates_max = 1\nservers_max = 9\nneighbors_max = 3",
+            "conns_max = 1000\nforward = false\nrun_dir = \"/run/other\"\ntemplates_max = 1\nservers_max = 9\nneighbors_max = 3",
             &[
                 "director.templates_max: found 1, the director runs with 100000; restart it, or leave templates_max as it was",
                 "director.servers_max: found 9, the director runs with 65536; restart it, or leave servers_max as it was",
                 "director.neighbors_max: found 3, the director runs with 8192; restart it, or leave neighbors_max as it was",
                 "director.run_dir: found /run/other, the director runs with /run/uvs; restart it, or leave run_dir as it was",
+                "director.forward: found false, the director runs with true; restart it, or leave forward as it was",
             ],
         ),
     ];

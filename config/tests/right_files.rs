@@ -35,7 +35,7 @@ fn defaults() {
     assert_eq!(config.director.workers, [1]);
     assert_eq!(config.director.conns_max, 1_000_000);
     assert_eq!(config.director.run_dir, Path::new("/run/uvs"));
-    assert_eq!(config.director.idle, Idle::Adaptive);
+    assert_eq!((config.director.idle, config.director.forward), (Idle::Adaptive, true));
     assert_eq!((config.eal.huge_pages, config.eal.memory_mb), (HugePages::Auto, 1024));
     assert_eq!(config.ports[0].device, Device::Pci("0000:3b:00.1".to_string()));
     assert_eq!((config.ports[0].mtu, config.ports[0].gateway, config.ports[0].gateway6), (1500, None, None));

@@ -21,6 +21,7 @@ pub fn policy(config: &Config) -> Policy {
         pmtu_disc: ipvs.pmtu_disc,
         sloppy_tcp: ipvs.sloppy_tcp,
         secure_tcp: false,
+        forward: config.director.forward,
         timeouts: timeouts(&config.timeouts),
         local_v4,
         local_v6,

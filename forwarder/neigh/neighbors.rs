@@ -13,6 +13,7 @@ use super::table::Table;
 use super::topology::{StaticRoute, Topology, Towards};
 use super::{Interface, Limits};
 use crate::wire::Mac;
+use hashbrown::HashSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 pub use ways::StaticNeighbor;
@@ -33,7 +34,7 @@ const LOG_WINDOW_MS: u64 = 10_000;
 pub struct Neighbors {
     topology: Arc<Topology>,
     table: Table,
-    servers: Vec<IpAddr>,
+    servers: Arc<HashSet<IpAddr>>,
     limits: Limits,
     announcements: Announcements,
     frames: Vec<(u16, Vec<u8>)>,
@@ -58,7 +59,7 @@ impl Neighbors {
         let topology = Topology::new(interfaces, routes);
         let mut neighbors = Neighbors {
             table: Table::new(limits.neighbors_max),
-            servers: Vec::new(),
+            servers: Arc::default(),
             announcements: Announcements::new(),
             frames: Vec::new(),
             published: None,
@@ -99,7 +100,11 @@ impl Neighbors {
 
     /// The real servers. Their next hops are resolved before a packet needs them, and never evicted.
     pub fn servers(&mut self, addresses: impl IntoIterator<Item = IpAddr>) {
-        self.servers = addresses.into_iter().collect();
+        let servers: HashSet<IpAddr> = addresses.into_iter().collect();
+        if *self.servers != servers {
+            self.servers = Arc::new(servers);
+            self.table.changed = true;
+        }
         self.pin();
     }
 
@@ -191,7 +196,8 @@ impl Neighbors {
             slots[id.slot()] = hop.seen_from(source);
         }
         let index = self.table.index().clone();
-        let snapshot = Arc::new(NextHops { slots, index, topology: self.topology.clone() });
+        let snapshot =
+            Arc::new(NextHops { slots, index, topology: self.topology.clone(), servers: self.servers.clone() });
         self.published = Some(snapshot.clone());
         Some(snapshot)
     }
@@ -217,9 +223,9 @@ impl Neighbors {
     fn pin(&mut self) {
         let towards = |address: &IpAddr| match self.topology.towards(*address) {
             Towards::Neighbor(port, neighbor) => Some((port, neighbor)),
-            Towards::Local | Towards::Nowhere => None,
+            Towards::Local | Towards::Nobody | Towards::Nowhere => None,
         };
-        let keep: hashbrown::HashSet<(u16, IpAddr)> =
+        let keep: HashSet<(u16, IpAddr)> =
             self.servers.iter().filter_map(towards).chain(self.topology.gateways()).collect();
         let gone = |(id, entry): (NextHopId, &Entry)| (!keep.contains(&(entry.port, entry.address))).then_some(id);
         for id in self.table.iter().filter_map(gone).collect::<Vec<_>>() {

@@ -3,7 +3,7 @@
 
 use super::Interface;
 use super::topology::{Topology, Towards};
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -118,6 +118,11 @@ impl NextHop {
         }
     }
 
+    /// The neighbour's MAC; zero unless the state is Ready.
+    pub fn destination(&self) -> [u8; 6] {
+        std::array::from_fn(|i| self.header[i])
+    }
+
     /// A worker sent something here. Control sees it, and so keeps the neighbour and asks it now and then whether it is alive.
     /// Writes once per sweep of control, so that the line stays shared between workers.
     #[inline]
@@ -147,7 +152,9 @@ pub enum Route {
     },
     /// It is an own address.
     Local,
-    /// No route, or no unicast address.
+    /// No host can have it: a group, a subnet's broadcast, loopback; or it is link-local and names no port.
+    Nobody,
+    /// No route.
     Unreachable,
 }
 
@@ -157,6 +164,8 @@ pub struct NextHops {
     pub(super) slots: Vec<NextHop>,
     pub(super) index: HashMap<(u16, IpAddr), NextHopId>,
     pub(super) topology: Arc<Topology>,
+    /// Real servers.
+    pub(super) servers: Arc<HashSet<IpAddr>>,
 }
 
 impl NextHops {
@@ -168,17 +177,19 @@ impl NextHops {
 
     /// Where a packet to `to` goes. IPv6 link-local destinations need a port: [`NextHops::route_on`].
     pub fn route(&self, to: IpAddr) -> Route {
-        match self.topology.towards(to) {
-            Towards::Local => Route::Local,
-            Towards::Neighbor(port, address) => self.on_link(port, address),
-            Towards::Nowhere => Route::Unreachable,
-        }
+        self.route_towards(self.topology.towards(to))
+    }
+
+    /// As [`NextHops::route`], for an address that is known not to be an own one.
+    #[inline]
+    pub fn route_beyond(&self, to: IpAddr) -> Route {
+        self.route_towards(self.topology.beyond(to))
     }
 
     /// As [`NextHops::route`], for an answer to something that came in by `port`: link-local destinations are on that port.
     pub fn route_on(&self, port: u16, to: IpAddr) -> Route {
         let route = self.route(to);
-        if route == Route::Unreachable && self.topology.is_neighbor(port, to) {
+        if matches!(route, Route::Nobody | Route::Unreachable) && self.topology.is_neighbor(port, to) {
             return self.on_link(port, to);
         }
         route
@@ -187,6 +198,11 @@ impl NextHops {
     /// Whether `address` is an own one: of an interface (link-local ones included), a VIP, or a local address of FullNAT.
     pub fn is_local(&self, address: IpAddr) -> bool {
         self.topology.is_local(address)
+    }
+
+    /// Whether `address` is a real server's.
+    pub fn is_server(&self, address: IpAddr) -> bool {
+        self.servers.contains(&address)
     }
 
     /// The own address to send from through `port` to `to`: of the subnet of `to`, else the port's first one of the family, else
@@ -203,6 +219,16 @@ impl NextHops {
     /// The slots in use lie below this number.
     pub fn slots_end(&self) -> usize {
         self.slots.len()
+    }
+
+    #[inline]
+    fn route_towards(&self, towards: Towards) -> Route {
+        match towards {
+            Towards::Local => Route::Local,
+            Towards::Neighbor(port, address) => self.on_link(port, address),
+            Towards::Nobody => Route::Nobody,
+            Towards::Nowhere => Route::Unreachable,
+        }
     }
 
     fn on_link(&self, port: u16, address: IpAddr) -> Route {

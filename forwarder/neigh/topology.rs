@@ -24,6 +24,8 @@ pub(super) enum Towards {
     Local,
     /// The neighbour to hand it to: the destination itself or a router.
     Neighbor(u16, IpAddr),
+    /// No host can have it, or not for packets that come from elsewhere.
+    Nobody,
     Nowhere,
 }
 
@@ -116,13 +118,19 @@ impl Topology {
         if self.is_local(to) {
             return Towards::Local;
         }
+        self.beyond(to)
+    }
+
+    /// As [`Topology::towards`], for an address that is known not to be an own one.
+    pub(super) fn beyond(&self, to: IpAddr) -> Towards {
         if !is_one_host(to) || is_link_local(to) {
-            return Towards::Nowhere;
+            return Towards::Nobody;
         }
         match self.prefixes.get(to) {
             Some(Target::OnLink(port)) => Towards::Neighbor(*port, to),
             Some(Target::Gateway(port, gateway)) => Towards::Neighbor(*port, *gateway),
-            Some(Target::Nobody) | None => Towards::Nowhere,
+            Some(Target::Nobody) => Towards::Nobody,
+            None => Towards::Nowhere,
         }
     }
 
@@ -209,14 +217,14 @@ mod tests {
             ("a route", "10.9.3.4", Towards::Neighbor(1, address("10.0.0.9"))),
             ("the default route", "8.8.8.8", Towards::Neighbor(0, address("192.0.2.254"))),
             ("a link-local gateway", "2001:db9::1", Towards::Neighbor(0, address("fe80::fe"))),
-            ("link-local: which port?", "fe80::9", Towards::Nowhere),
-            ("broadcast of a subnet", "10.0.0.255", Towards::Nowhere),
-            ("network of a subnet", "10.0.0.0", Towards::Nowhere),
-            ("limited broadcast", "255.255.255.255", Towards::Nowhere),
-            ("multicast", "224.0.0.5", Towards::Nowhere),
-            ("multicast", "ff02::1", Towards::Nowhere),
-            ("loopback", "127.0.0.1", Towards::Nowhere),
-            ("unspecified", "::", Towards::Nowhere),
+            ("link-local: which port?", "fe80::9", Towards::Nobody),
+            ("broadcast of a subnet", "10.0.0.255", Towards::Nobody),
+            ("network of a subnet", "10.0.0.0", Towards::Nobody),
+            ("limited broadcast", "255.255.255.255", Towards::Nobody),
+            ("multicast", "224.0.0.5", Towards::Nobody),
+            ("multicast", "ff02::1", Towards::Nobody),
+            ("loopback", "127.0.0.1", Towards::Nobody),
+            ("unspecified", "::", Towards::Nobody),
         ];
         for (what, to, expected) in rows {
             assert_eq!(topology().towards(address(to)), expected, "{what}: {to}");

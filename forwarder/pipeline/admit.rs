@@ -62,8 +62,10 @@ impl Shard {
         if !self.services.policy.expire_nodest_conn {
             return Step::Refuse(Reason::ServerGone, None);
         }
+        let (vip, _) = conn.vip();
         self.end(hit.id);
-        Step::Local
+        // The address of a marked service need not be an own one.
+        if self.next_hops.is_local(vip) { Step::Local } else { Step::Refuse(Reason::ServerGone, None) }
     }
 
     /// Is this TCP conn so far done that a SYN starts another one? Conns of a template are not: the kernel leaves them.
@@ -95,8 +97,13 @@ impl Shard {
             return;
         }
         let Some(service) = service else {
-            let local = !of_flow || self.next_hops.is_local(key.dst());
-            steps[i] = if local { Step::Local } else { Step::Refuse(Reason::NotForUs, None) };
+            steps[i] = match self.next_hops.is_local(key.dst()) {
+                _ if !of_flow => Step::Local,
+                true => Step::Local,
+                // Marked, so the network leads it here: sent on, it would come back.
+                false if services.find(key).is_some() => Step::Refuse(Reason::NotForUs, None),
+                false => Step::Route,
+            };
             return;
         };
         match self.schedule(service, parsed, key, now) {

@@ -33,8 +33,10 @@ pub enum Step {
     Forward(Hit),
     /// A fragment: kept until its packet is whole.
     Reassemble,
-    /// To the director's own address: answered as a host would.
+    /// Of no conn: to an own address, and answered as a host would, or to another host's, and routed.
     Local,
+    /// To another host: routed.
+    Route,
     /// To control.
     Neighbor,
     /// Dropped, and the sender told or not.
@@ -48,6 +50,8 @@ pub enum Tell {
     PortUnreachable,
     /// No way there (ICMP 3/1, ICMPv6 1/3).
     HostUnreachable,
+    /// No route there (ICMP 3/0, ICMPv6 1/0).
+    NetworkUnreachable,
     /// TTL or hop limit used up in transit (ICMP 11/0, ICMPv6 3/0).
     TimeExceeded,
     /// Longer than this many bytes (ICMP 3/4, ICMPv6 2).

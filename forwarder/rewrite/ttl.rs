@@ -8,6 +8,12 @@
 
 use crate::wire::checksum::Delta;
 
+/// Whether a hop would be left for the next router.
+pub fn is_left(l3: &[u8]) -> bool {
+    let at = if l3.first().is_some_and(|first| first >> 4 == 4) { 8 } else { 7 };
+    l3.get(at).is_some_and(|hops| *hops > 1)
+}
+
 /// Takes one hop off. False, and nothing changed, if none would be left: the packet ends here with "time exceeded".
 #[inline]
 pub fn decrement(l3: &mut [u8]) -> bool {

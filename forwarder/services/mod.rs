@@ -214,6 +214,8 @@ pub struct Policy {
     pub sloppy_tcp: bool,
     /// The kernel's stricter TCP states.
     pub secure_tcp: bool,
+    /// Packets for other hosts are routed.
+    pub forward: bool,
     /// How long each state lives.
     pub timeouts: Timeouts,
     /// LIPs, IPv4.

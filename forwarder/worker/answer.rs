@@ -39,30 +39,29 @@ impl Said {
 }
 
 impl<P: Port> Worker<P> {
-    /// A packet that no service takes. For an own address it is answered as a host does.
+    /// A packet that no service takes. For an own address it is answered as a host does, for another one it is routed.
     pub(super) fn answer(&mut self, port: usize, frame: P::Frame, parsed: &Parsed, now: Now) {
         let mut room = [0; icmp::ERROR_BYTES_MAX];
         let l3 = packet(&frame, parsed, &mut room);
         let l4 = usize::from(parsed.l4 - parsed.l3);
         let (_, destination) = addresses(l3);
-        let fate = if !self.shard.next_hops.is_local(destination) {
-            Fate::Dropped(Reason::NotForUs)
-        } else {
-            match parsed.protocol {
-                protocol::TCP => self.say(port, l3, now, |room, _| reset(room, l3, l4)).fate(),
-                protocol::UDP => self.tell(port, l3, Cause::PortUnreachable, now).fate(),
-                // The other family's ICMP is a protocol like any other, and classify has not seen a header of it.
-                protocol::ICMP | protocol::ICMPV6 if (parsed.protocol == protocol::ICMPV6) == parsed.v6 => {
-                    match is_chain(&frame, parsed) {
-                        true => self.echo_long(port, frame, parsed, now),
-                        false => self.echo(port, &frame, parsed, now),
-                    }
+        if !self.shard.next_hops.is_local(destination) {
+            return self.route(port, frame, parsed, now);
+        }
+        let fate = match parsed.protocol {
+            protocol::TCP => self.say(port, l3, now, |room, _| reset(room, l3, l4)).fate(),
+            protocol::UDP => self.tell(port, l3, Cause::PortUnreachable, now).fate(),
+            // The other family's ICMP is a protocol like any other, and classify has not seen a header of it.
+            protocol::ICMP | protocol::ICMPV6 if (parsed.protocol == protocol::ICMPV6) == parsed.v6 => {
+                match is_chain(&frame, parsed) {
+                    true => self.echo_long(port, frame, parsed, now),
+                    false => self.echo(port, &frame, parsed, now),
                 }
-                _ => {
-                    let said = self.tell(port, l3, Cause::ProtocolUnreachable, now);
-                    self.note(said);
-                    Fate::Dropped(Reason::OtherProtocol)
-                }
+            }
+            _ => {
+                let said = self.tell(port, l3, Cause::ProtocolUnreachable, now);
+                self.note(said);
+                Fate::Dropped(Reason::OtherProtocol)
             }
         };
         self.shard.counts.count(fate);
@@ -83,6 +82,7 @@ impl<P: Port> Worker<P> {
         let cause = match tell {
             Some(Tell::PortUnreachable) => Cause::PortUnreachable,
             Some(Tell::HostUnreachable) => Cause::HostUnreachable,
+            Some(Tell::NetworkUnreachable) => Cause::NetworkUnreachable,
             Some(Tell::TimeExceeded) => Cause::TimeExceeded,
             Some(Tell::TooBig(mtu)) => Cause::TooBig { mtu: u32::from(mtu) },
             None => return,
@@ -93,7 +93,7 @@ impl<P: Port> Worker<P> {
     }
 
     /// Counts an answer that was due to a packet with a fate of its own and was not made, as one that was made and dropped.
-    fn note(&mut self, said: Said) {
+    pub(super) fn note(&mut self, said: Said) {
         if let Said::Unsaid(reason) = said {
             self.shard.counts.created += 1;
             self.shard.counts.count(Fate::Dropped(reason));
@@ -121,7 +121,7 @@ impl<P: Port> Worker<P> {
     }
 
     /// Sends what `build` writes to the sender of `packet`.
-    fn say(
+    pub(super) fn say(
         &mut self,
         port: usize,
         packet: &[u8],
@@ -213,13 +213,13 @@ impl<P: Port> Worker<P> {
         match next_hops.route_on(port as u16, sender) {
             Route::Via(id) => Some((usize::from(next_hops.get(id)?.port), Towards::Hop(id))),
             Route::OnLink { port, address } => Some((usize::from(port), Towards::Neighbor { port, address })),
-            Route::Local | Route::Unreachable => None,
+            Route::Local | Route::Nobody | Route::Unreachable => None,
         }
     }
 }
 
 /// The IP packet in a frame. Of a chain, as much of it as an error quotes and answers need, copied into `room`.
-fn packet<'a, F: Frame>(frame: &'a F, parsed: &Parsed, room: &'a mut [u8]) -> &'a [u8] {
+pub(super) fn packet<'a, F: Frame>(frame: &'a F, parsed: &Parsed, room: &'a mut [u8]) -> &'a [u8] {
     let l3 = usize::from(parsed.l3);
     if !is_chain(frame, parsed) {
         return &frame.bytes()[l3..parsed.end as usize];

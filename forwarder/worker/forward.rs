@@ -1,13 +1,13 @@
 //! The last stage for a frame that has a conn: next hop, TTL, MTU, rewrite, and out.
 
 use super::Worker;
-use super::held::Towards;
+use super::held::{Kept, Towards};
 use crate::fragments::Cut;
 use crate::neigh::{NextHopId, NextHopState, Route};
-use crate::pipeline::classify::FRAGMENT_HEADER_BYTES;
+use crate::pipeline::classify::{ETHERNET_BYTES, FRAGMENT_HEADER_BYTES};
 use crate::pipeline::{Class, Fate, Now, Parsed, Reason, Shard, Tell};
-use crate::port::{Frame, Port};
-use crate::rewrite::icmp::Translation;
+use crate::port::{Burst, Frame, Port};
+use crate::rewrite::icmp::{Cause, Translation};
 use crate::rewrite::{Endpoint, fullnat, icmp, nat, ttl, tun};
 use crate::wire::{Udp, checksum, protocol};
 use conntrack::{Conn, Direction, Hit, Method};
@@ -22,7 +22,7 @@ const ETHERTYPE_IPV4: [u8; 2] = [0x08, 0x00];
 const ETHERTYPE_IPV6: [u8; 2] = [0x86, 0xdd];
 
 /// Why a frame could not be forwarded, and what its sender is told.
-type Refusal = (Reason, Option<Tell>);
+pub(super) type Refusal = (Reason, Option<Tell>);
 
 /// A packet that is finished.
 struct Ready {
@@ -45,9 +45,9 @@ impl<P: Port> Worker<P> {
     #[inline]
     pub(super) fn forward(&mut self, port: usize, mut frame: P::Frame, parsed: &Parsed, hit: Hit, now: Now) {
         match self.shard.prepare(&mut frame, parsed, hit) {
-            Ok(Ready { hop: Some(hop), cut }) => self.send(frame, hop, cut, now),
+            Ok(Ready { hop: Some(hop), cut }) => self.send(frame, hop, Kept { cut, routed_from: None }, now),
             Ok(Ready { hop: None, cut }) => match self.shard.neighbor(hit) {
-                Ok(towards) => self.hold(frame, towards, cut, now),
+                Ok(towards) => self.hold(frame, towards, Kept { cut, routed_from: None }, now),
                 Err((reason, tell)) => self.refuse(port, frame, parsed, reason, tell, now),
             },
             Err((reason, tell)) => self.refuse(port, frame, parsed, reason, tell, now),
@@ -57,32 +57,33 @@ impl<P: Port> Worker<P> {
     /// Sends a frame that was made here.
     pub(super) fn emit(&mut self, frame: P::Frame, towards: Towards, cut: Option<Cut>, now: Now) {
         match towards {
-            Towards::Hop(id) => self.send(frame, id, cut, now),
-            Towards::Neighbor { .. } => self.hold(frame, towards, cut, now),
+            Towards::Hop(id) => self.send(frame, id, Kept { cut, routed_from: None }, now),
+            Towards::Neighbor { .. } => self.hold(frame, towards, Kept { cut, routed_from: None }, now),
         }
     }
 
-    /// Sends a frame whose IP packet is finished, or keeps it until its next hop is ready.
+    /// Sends a frame whose IP packet is finished, or keeps it until its next hop is ready. `routed_from`: the port by which a
+    /// packet came that is only routed.
     #[inline]
-    fn send(&mut self, mut frame: P::Frame, id: NextHopId, cut: Option<Cut>, now: Now) {
+    pub(super) fn send(&mut self, mut frame: P::Frame, id: NextHopId, kept: Kept, now: Now) {
         if let Some(hop) = self.shard.next_hops.get(id)
             && hop.state == NextHopState::Ready
         {
             frame.bytes_mut()[..ETHERTYPE_AT].copy_from_slice(&hop.header);
             hop.mark_used();
             let (port, counts) = (usize::from(hop.port), &mut self.shard.counts);
-            match cut {
+            match kept.cut {
                 None => self.egress.send(port, frame, counts),
                 Some(cut) => self.egress.send_in_fragments(port, frame, cut, counts),
             }
         } else {
-            self.hold(frame, Towards::Hop(id), cut, now);
+            self.hold(frame, Towards::Hop(id), kept, now);
         }
     }
 
     /// The next hop is not ready: asks control for it, and keeps the frame unless the last asking failed.
     #[cold]
-    fn hold(&mut self, frame: P::Frame, towards: Towards, cut: Option<Cut>, now: Now) {
+    pub(super) fn hold(&mut self, frame: P::Frame, towards: Towards, kept: Kept, now: Now) {
         let failed = match towards {
             Towards::Neighbor { port, address } => {
                 self.rings.want(port, address);
@@ -96,9 +97,19 @@ impl<P: Port> Worker<P> {
                 None => true,
             },
         };
-        let kept = if failed { Err(Reason::NeighborFailed) } else { self.held.keep(frame, towards, cut, now.ms) };
-        if let Err(reason) = kept {
+        if failed {
+            self.shard.counts.count(Fate::Dropped(Reason::NeighborFailed));
+            self.tell_of_failure(&frame, kept.routed_from, now);
+        } else if let Err(reason) = self.held.keep(frame, towards, kept, now.ms) {
             self.shard.counts.count(Fate::Dropped(reason));
+        }
+    }
+
+    /// The next hop of a packet does not answer. The sender of one that is only routed is told.
+    fn tell_of_failure(&mut self, frame: &P::Frame, routed_from: Option<u16>, now: Now) {
+        if let Some(port) = routed_from {
+            let said = self.tell(usize::from(port), &frame.bytes()[ETHERNET_BYTES..], Cause::HostUnreachable, now);
+            self.note(said);
         }
     }
 
@@ -107,6 +118,7 @@ impl<P: Port> Worker<P> {
         let Self { held, shard, egress, .. } = self;
         let Shard { next_hops, counts, .. } = shard;
         let mut refused = [0u64; Reason::ALL.len()];
+        let mut failed: Burst<(P::Frame, Option<u16>)> = Burst::new();
         held.release(
             next_hops,
             now.ms,
@@ -119,10 +131,19 @@ impl<P: Port> Worker<P> {
                     }
                 }
             },
-            |_, reason| refused[reason as usize] += 1,
+            |frame, routed_from, reason| {
+                refused[reason as usize] += 1;
+                // Those beyond a burst are dropped without a word: answers are limited anyway.
+                if reason == Reason::NeighborFailed && routed_from.is_some() {
+                    drop(failed.try_push((frame, routed_from)));
+                }
+            },
         );
         for (counter, count) in counts.dropped.iter_mut().zip(refused) {
             *counter += count;
+        }
+        for (frame, routed_from) in failed {
+            self.tell_of_failure(&frame, routed_from, now);
         }
     }
 }
@@ -149,7 +170,8 @@ impl Shard {
         let mut cut = None;
         if ip_bytes > longest || chained {
             let id = self.random.u32(..);
-            cut = Some(self.cut(frame, parsed, conn, usize::from(mtu), longest, id)?);
+            let tunnel_v6 = (conn.method() == Method::Tun).then(|| conn.is_server_v6());
+            cut = Some(self.cut(frame, parsed, tunnel_v6, usize::from(mtu), longest, id)?);
         }
         let l3 = &mut frame.bytes_mut()[usize::from(parsed.l3)..];
         let l4 = usize::from(parsed.l4 - parsed.l3);
@@ -223,17 +245,16 @@ impl Shard {
     /// How a packet is cut that came in fragments, or is longer than `longest`, which would fit. Refused if its sender does
     /// not want it cut.
     #[cold]
-    fn cut<F: Frame>(
+    pub(super) fn cut<F: Frame>(
         &self,
         frame: &F,
         parsed: &Parsed,
-        conn: &Conn,
+        tunnel_v6: Option<bool>,
         mtu: usize,
         longest: usize,
         id: u32,
     ) -> Result<Cut, Refusal> {
-        let tunnel = conn.method() == Method::Tun;
-        let outer_v6 = if tunnel { conn.is_server_v6() } else { parsed.v6 };
+        let (tunnel, outer_v6) = (tunnel_v6.is_some(), tunnel_v6.unwrap_or(parsed.v6));
         let came = longest_fragment(frame, parsed);
         let l3 = &frame.bytes()[usize::from(parsed.l3)..];
         // A sender that cuts IPv6 packets itself has seen to it that the parts fit.
@@ -299,7 +320,7 @@ impl Shard {
         match self.next_hops.route(to) {
             Route::Via(id) => Ok(Towards::Hop(id)),
             Route::OnLink { port, address } => Ok(Towards::Neighbor { port, address }),
-            Route::Local | Route::Unreachable => Err((Reason::NoRoute, Some(Tell::HostUnreachable))),
+            Route::Local | Route::Nobody | Route::Unreachable => Err((Reason::NoRoute, Some(Tell::HostUnreachable))),
         }
     }
 }

@@ -11,6 +11,8 @@ use std::net::IpAddr;
 pub const HELD_MAX: usize = 512;
 /// Packets that may wait for one next hop. The kernel keeps about a hundred packets; a TCP client sends far fewer before an answer.
 pub const HELD_PER_HOP_MAX: usize = 32;
+/// Of those, frames that are only routed: a scan through the director must leave room for packets of conns.
+pub const HELD_ROUTED_MAX: usize = 256;
 /// How long a frame waits at most: longer than the three requests, one second apart, that a neighbour gets.
 pub const HELD_MS_MAX: u64 = 4_000;
 
@@ -28,11 +30,19 @@ pub enum Towards {
     },
 }
 
+/// What is kept with a frame.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Kept {
+    /// How it leaves in fragments, if it does.
+    pub cut: Option<Cut>,
+    /// The port it came by, if it is only routed.
+    pub routed_from: Option<u16>,
+}
+
 struct Waiting<F> {
     frame: F,
     towards: Towards,
-    /// How it leaves in fragments, if it does.
-    cut: Option<Cut>,
+    kept: Kept,
     since_ms: u64,
 }
 
@@ -61,31 +71,33 @@ impl<F: Frame> Held<F> {
     }
 
     /// Keeps the frame, or gives the reason why not.
-    pub fn keep(&mut self, frame: F, towards: Towards, cut: Option<Cut>, now_ms: u64) -> Result<(), Reason> {
+    pub fn keep(&mut self, frame: F, towards: Towards, kept: Kept, now_ms: u64) -> Result<(), Reason> {
         let same = self.frames.iter().filter(|waiting| waiting.towards == towards).count();
+        let routed = || self.frames.iter().filter(|waiting| waiting.kept.routed_from.is_some()).count();
         let segments = frame.segments().count();
-        if self.segments + segments > HELD_MAX || same >= HELD_PER_HOP_MAX {
+        let is_full = self.segments + segments > HELD_MAX || same >= HELD_PER_HOP_MAX;
+        if is_full || kept.routed_from.is_some() && routed() >= HELD_ROUTED_MAX {
             return Err(Reason::HeldFull);
         }
         self.segments += segments;
-        self.frames.push(Waiting { frame, towards, cut, since_ms: now_ms });
+        self.frames.push(Waiting { frame, towards, kept, since_ms: now_ms });
         Ok(())
     }
 
     /// Goes through the frames that wait, oldest first, and lets go those whose wait is over: `sent` gets a frame with its
-    /// next hop, `dropped` one with its reason.
+    /// next hop, `dropped` one with the port it was routed from and its reason.
     pub fn release(
         &mut self,
         next_hops: &NextHops,
         now_ms: u64,
         mut sent: impl FnMut(F, NextHopId, Option<Cut>),
-        mut dropped: impl FnMut(F, Reason),
+        mut dropped: impl FnMut(F, Option<u16>, Reason),
     ) {
         for waiting in self.frames.extract_if(.., |waiting| waiting.outcome(next_hops, now_ms) != Outcome::Wait) {
             self.segments -= waiting.frame.segments().count();
             match waiting.outcome(next_hops, now_ms) {
-                Outcome::Send(id) => sent(waiting.frame, id, waiting.cut),
-                Outcome::Drop(reason) => dropped(waiting.frame, reason),
+                Outcome::Send(id) => sent(waiting.frame, id, waiting.kept.cut),
+                Outcome::Drop(reason) => dropped(waiting.frame, waiting.kept.routed_from, reason),
                 Outcome::Wait => unreachable!("only frames whose wait is over are taken out"),
             }
         }
@@ -114,7 +126,7 @@ impl<F> Waiting<F> {
             Towards::Neighbor { port, address } => match next_hops.route_on(port, address) {
                 Route::Via(id) => Some(id),
                 Route::OnLink { .. } => None,
-                Route::Local | Route::Unreachable => return Outcome::Drop(Reason::NoRoute),
+                Route::Local | Route::Nobody | Route::Unreachable => return Outcome::Drop(Reason::NoRoute),
             },
         };
         let state = id.and_then(|id| next_hops.get(id)).map(|hop| hop.state);

@@ -10,14 +10,15 @@ pub const ANSWERS_BURST: u64 = 250;
 /// A token bucket in thousandths of an answer.
 pub struct AnswerLimit {
     per_s: u64,
+    burst: u64,
     millis: u64,
     filled_ms: u64,
 }
 
 impl AnswerLimit {
     /// A full bucket. `per_s` 0: no limit.
-    pub fn new(per_s: u64) -> Self {
-        Self { per_s, millis: ANSWERS_BURST * 1000, filled_ms: 0 }
+    pub fn new(per_s: u64, burst: u64) -> Self {
+        Self { per_s, burst, millis: burst * 1000, filled_ms: 0 }
     }
 
     /// May one more answer be made now?
@@ -27,7 +28,7 @@ impl AnswerLimit {
         }
         let elapsed_ms = now_ms.saturating_sub(self.filled_ms);
         self.filled_ms = now_ms.max(self.filled_ms);
-        self.millis = self.millis.saturating_add(elapsed_ms.saturating_mul(self.per_s)).min(ANSWERS_BURST * 1000);
+        self.millis = self.millis.saturating_add(elapsed_ms.saturating_mul(self.per_s)).min(self.burst * 1000);
         let allowed = self.millis >= 1000;
         if allowed {
             self.millis -= 1000;
@@ -47,7 +48,7 @@ mod tests {
 
     #[test]
     fn a_burst_then_the_rate() {
-        let mut limit = AnswerLimit::new(ANSWERS_PER_S);
+        let mut limit = AnswerLimit::new(ANSWERS_PER_S, ANSWERS_BURST);
         assert_eq!((0..10_000).filter(|_| limit.allows(5_000)).count() as u64, ANSWERS_BURST);
         assert_eq!((0..10_000).filter(|_| limit.allows(5_100)).count() as u64, ANSWERS_PER_S / 10);
         assert!(!limit.allows(5_050), "a clock that steps back gives nothing");
@@ -55,7 +56,7 @@ mod tests {
 
     #[test]
     fn zero_is_no_limit() {
-        let mut limit = AnswerLimit::new(0);
+        let mut limit = AnswerLimit::new(0, ANSWERS_BURST);
         assert!((0..10_000).all(|_| limit.allows(0)));
     }
 }

@@ -10,6 +10,7 @@ pub mod limit;
 pub mod peers;
 mod reassemble;
 pub mod rings;
+pub mod route;
 
 use crate::director::WorkerParts;
 use crate::fragments::Waiting;
@@ -20,10 +21,11 @@ use crate::stats::Published;
 use conntrack::Seed;
 use egress::Egress;
 use held::Held;
-use limit::AnswerLimit;
+use limit::{ANSWERS_BURST, AnswerLimit};
 use peers::{Handed, Peers};
 use reassemble::{Whole, is_chain};
 use rings::{Order, Report, WorkerRings};
+use route::{REDIRECTS_BURST, REDIRECTS_PER_S};
 use std::sync::Arc;
 
 /// Orders of control that one turn obeys.
@@ -52,6 +54,7 @@ pub struct Worker<P: Port> {
     /// Packets that this burst's fragments made whole: each fragment one at most.
     whole: Burst<Whole<P::Frame>>,
     answers: AnswerLimit,
+    redirects: AnswerLimit,
     rings: WorkerRings,
     snapshots: Snapshots,
     published: Arc<Published>,
@@ -69,7 +72,8 @@ impl<P: Port> Worker<P> {
             held: Held::default(),
             fragments,
             whole: Burst::new(),
-            answers: AnswerLimit::new(answers_per_s),
+            answers: AnswerLimit::new(answers_per_s, ANSWERS_BURST),
+            redirects: AnswerLimit::new(REDIRECTS_PER_S, REDIRECTS_BURST),
             rings,
             snapshots,
             published,
@@ -240,6 +244,7 @@ impl<P: Port> Worker<P> {
                 Step::Reassemble => self.reassemble(frame, parsed, key, now),
                 Step::Neighbor => self.report_neighbor(port, frame),
                 Step::Local => self.answer(port, frame, parsed, now),
+                Step::Route => self.route(port, frame, parsed, now),
                 Step::Refuse(reason, tell) => self.refuse(port, frame, parsed, reason, tell, now),
                 Step::Admit => unreachable!("admit leaves no frame undecided"),
             }

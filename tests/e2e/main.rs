@@ -10,6 +10,7 @@ mod methods;
 mod programs;
 mod refusals;
 mod reload;
+mod routing;
 mod served;
 
 use std::path::Path;

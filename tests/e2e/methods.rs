@@ -18,7 +18,7 @@ use uvs::demo::requests::{self, AfterFailure, Answer, Request, Round};
 use uvs::demo::servers::{self, PAGE, Server};
 use uvs::demo::wait::wait_until;
 
-use crate::{floods, programs, reload, served, uvs_program};
+use crate::{floods, programs, reload, routing, served, uvs_program};
 
 /// No service has it.
 const UNUSED_PORT: u16 = 9;
@@ -47,6 +47,7 @@ const EVERY_PACKET: &[(&str, Step)] = &[
     ("many conns", Bench::many_conns),
     ("streams", Bench::streams),
     ("fragments", Bench::fragments),
+    ("a server's own traffic", |bench| routing::through_the_director(&bench.network)),
     ("server changes its MAC address", Bench::server_mac),
 ];
 

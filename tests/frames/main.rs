@@ -17,23 +17,10 @@ mod replay;
 mod setup;
 
 use recording::{Recording, Side};
-use replay::{Differing, replay};
+use replay::replay;
 use setup::Wiring;
 use std::fs;
 use std::path::{Path, PathBuf};
-
-/// Steps that the director treats otherwise than the kernel: it does not route yet. Who builds that takes the row out.
-const DIFFERING: &[(&str, Differing)] = &[
-    ("v4/dr/icmp_errors", Differing { steps: &[6], reason: "not_for_us" }),
-    ("v4/masq/icmp_errors", Differing { steps: &[9], reason: "not_for_us" }),
-    ("v4/masq_sameport/icmp_errors", Differing { steps: &[9], reason: "not_for_us" }),
-    ("v4/masq/ops", Differing { steps: &[2], reason: "not_for_us" }),
-    ("v6/masq/ops", Differing { steps: &[2], reason: "not_for_us" }),
-    ("v4/masq/udp", Differing { steps: &[14, 15], reason: "not_for_us" }),
-    ("v4/masq_sameport/udp", Differing { steps: &[14, 15], reason: "not_for_us" }),
-    ("v6/masq/udp", Differing { steps: &[10, 11], reason: "not_for_us" }),
-    ("v6/masq_sameport/udp", Differing { steps: &[10, 11], reason: "not_for_us" }),
-];
 
 /// One test per method, so that they run beside each other.
 macro_rules! methods {
@@ -64,9 +51,6 @@ fn no_recording_is_forgotten() {
         methods.into_iter().map(move |method| format!("{family}/{method}"))
     });
     assert_eq!(recorded.collect::<Vec<_>>(), FOLDERS);
-    for (case, _) in DIFFERING {
-        assert!(recordings().join(case).is_dir(), "{case}");
-    }
 }
 
 fn replay_all(method: &str) {
@@ -75,9 +59,8 @@ fn replay_all(method: &str) {
     let (mut replays, mut frames, mut wrong) = (0, 0, Vec::new());
     for case in cases.iter().map(|case| format!("{method}/{case}")) {
         let recording = Recording::read(&recordings().join(&case));
-        let differing = DIFFERING.iter().find(|(name, _)| *name == case).map(|(_, differing)| *differing);
         for wiring in wirings(&recording) {
-            match replay(&recording, wiring, differing) {
+            match replay(&recording, wiring) {
                 Ok(compared) => (replays, frames) = (replays + 1, frames + compared),
                 Err(what) => wrong.push(format!("{case}, {wiring:?}: {what}")),
             }

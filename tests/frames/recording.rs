@@ -68,11 +68,6 @@ impl Recording {
     pub fn input(&self, step: u32) -> &Recorded {
         self.inputs.iter().find(|input| input.step == step).expect("what left was caused by what came in")
     }
-
-    /// How many frames some steps put in.
-    pub fn inputs_of(&self, steps: &[u32]) -> usize {
-        self.inputs.iter().filter(|input| steps.contains(&input.step)).count()
-    }
 }
 
 fn frames(file: &Path, director: impl Fn(&Ethernet) -> Mac) -> Vec<Recorded> {

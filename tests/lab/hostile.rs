@@ -42,6 +42,14 @@ pub fn valid_frames() -> Vec<(usize, Vec<u8>)> {
             frames.push((WAN, client.icmp(if v4 { 3 } else { 1 }, 3, 0, &quote[14..])));
         }
         frames.push((WAN, client.echo_request(1, 1, b"ping")));
+        // For others: next door, by a router, back by the port it came from.
+        let (next_door, beyond) =
+            if family.name == "IPv4" { ("10.0.0.22", "198.18.0.9") } else { ("fd00:1::22", "2001:db8:18::9") };
+        let for_others = |from: &str, to: &str, port| Frame::between(from, to).macs(mac(from), port_mac(port));
+        frames.push((WAN, for_others(family.client, next_door, WAN).udp(1, 2, b"data")));
+        frames.push((LAN, for_others(family.rip, beyond, LAN).tcp((1, 2), (1, 1), tcp::ACK, b"data")));
+        frames.push((LAN, for_others(next_door, beyond, LAN).echo_request(1, 1, b"ping")));
+        frames.push((LAN, for_others(next_door, family.rip, LAN).udp(1, 2, b"redirect me")));
         frames.push((WAN, client.packet(protocol::SCTP, &[0, 7, 0, 80, 0, 0, 0, 0, 0, 0, 0, 0])));
     }
     let extensions = [protocol::DESTINATION_OPTIONS, 0, 1, 4, 0, 0, 0, 0, protocol::UDP, 0, 1, 4, 0, 0, 0, 0];

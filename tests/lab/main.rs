@@ -22,6 +22,7 @@ mod persistence;
 mod reload;
 mod removal;
 mod reuse;
+mod routing;
 mod rss;
 mod services;
 mod show;

@@ -39,8 +39,8 @@ fn one_packet_scheduling() {
     picked.extend(lab.settle().iter().map(|left| destination(&left.frame)));
     assert_eq!(picked.len(), 6);
     assert!(picked.windows(2).all(|pair| pair[0] != pair[1]), "rr among two: {picked:?}");
-    nothing(&mut lab, LAN, &V4.server_sends(CLIENT).udp(53, CPORT, b"answer"));
-    assert_eq!(lab.dropped(Reason::NotForUs), 1);
+    let routed = V4.client_gets(RIP).ttl(63).udp(53, CPORT, b"answer");
+    becomes(&mut lab, LAN, &V4.server_sends(CLIENT).udp(53, CPORT, b"answer"), WAN, &routed);
     assert_eq!(lab.control.counts(0).conns_made, 6);
 }
 
@@ -85,7 +85,7 @@ const MARKS: &str = r#"
 /// A marked service takes what the rules mark, whatever the address and port; the rest is not for us.
 #[test]
 fn marks_select_a_service() {
-    let mut lab = Lab::new(&(network("conns_max = 100") + MARKS));
+    let mut lab = Lab::new(&(network("conns_max = 100\nforward = false") + MARKS));
     let syn = |from: &str, to: &str, port| {
         Frame::between(from, to).macs(mac(ROUTER), crate::kit::port_mac(WAN)).tcp((CPORT, port), (1, 0), tcp::SYN, b"")
     };

@@ -111,12 +111,12 @@ fn services_and_their_traffic() {
 #[test]
 fn workers_and_drops_say_the_same() {
     let mut lab = Lab::new(&config());
-    let expected = [(Reason::NotForUs, 3), (Reason::BadHeader, 2), (Reason::OtherMac, 1)];
+    let expected = [(Reason::Unroutable, 3), (Reason::BadHeader, 2), (Reason::OtherMac, 1)];
     for _ in 0..3 {
         nothing(
             &mut lab,
             WAN,
-            &uvs::wire::build::Frame::between(CLIENT, "203.0.113.99")
+            &uvs::wire::build::Frame::between(CLIENT, "192.0.2.255")
                 .macs(mac(ROUTER), crate::kit::port_mac(WAN))
                 .udp(1, 2, b""),
         );

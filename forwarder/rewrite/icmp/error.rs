@@ -18,11 +18,11 @@ use crate::wire::{Icmp, Ipv4, Ipv6, ipv6, protocol};
 pub const ERROR_BYTES_MAX: usize = IPV6_BYTES_MAX;
 
 /// RFC 1812, section 4.3.2.3: as much as possible without exceeding 576 bytes.
-const IPV4_BYTES_MAX: usize = 576;
+pub(super) const IPV4_BYTES_MAX: usize = 576;
 /// RFC 4443, section 2.4 (c): as much as possible without exceeding the minimum IPv6 MTU.
-const IPV6_BYTES_MAX: usize = 1280;
+pub(super) const IPV6_BYTES_MAX: usize = 1280;
 /// RFC 1812, section 4.3.2.5: errors go with precedence 6, internetwork control.
-const INTERNETWORK_CONTROL: u8 = 0xc0;
+pub(super) const INTERNETWORK_CONTROL: u8 = 0xc0;
 
 /// Code of "time exceeded" in both families: while fragments were waited for (RFC 792, RFC 4443, section 3.3).
 const REASSEMBLY: u8 = 1;

@@ -3,10 +3,12 @@
 
 mod echo;
 mod error;
+mod redirect;
 mod translate;
 
 pub use echo::echo_reply;
 pub use error::{Cause, ERROR_BYTES_MAX, error, may_answer};
+pub use redirect::{redirect_v4, redirect_v6};
 pub use translate::{Quoted, Translation, quoted, translate};
 
 #[cfg(test)]
