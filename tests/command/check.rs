@@ -109,7 +109,7 @@ fn what_this_machine_has_not_is_refused() {
         ),
         (
             format!("[director]\nworkers = [127]\nconns_max = 1000\n[eal]\nmemory_mb = 64\n{PORT}"),
-            "director.workers: found 127; this machine has the cores [",
+            "director.workers: found 127; this process may run on ",
         ),
         (
             format!("[director]\n{workers}\nconns_max = 1000\n[eal]\nmemory_mb = 64\n{pci}"),
