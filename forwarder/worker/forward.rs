@@ -271,7 +271,10 @@ impl Shard {
         // As recorded: no fragment is longer than the longest that came, unless the family changes on the way.
         let came = came.filter(|_| outer_v6 == parsed.v6);
         let limit = came.map_or(mtu, |came| mtu.min(if outer_v6 { came.max(IPV6_MTU_MIN) } else { came }));
-        Ok(Cut { bytes_max: limit as u16, as_it_came: true, id })
+        // And if that lets it through in one piece, it goes so.
+        let outer_bytes = if tunnel { tun::outer_bytes(outer_v6) } else { 0 };
+        let in_one_piece = came.is_none() && parsed.ip_bytes() + outer_bytes <= mtu;
+        Ok(Cut { bytes_max: limit as u16, as_it_came: !in_one_piece, id })
     }
 
     /// Where the conn's packets go in this direction. The answer is kept in the conn.

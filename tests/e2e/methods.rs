@@ -271,7 +271,9 @@ impl Bench {
         }
         for service in self.streams.iter().filter(|service| service.protocol == Protocol::Udp) {
             programs::ping_in_fragments(client, service.vip.ip())?;
-            for reverse in [false, true] {
+            // Replies that keep the VIP do not pass the director.
+            let ways: &[bool] = if service.keeps_vip() { &[false] } else { &[false, true] };
+            for &reverse in ways {
                 let bytes = programs::LONG_DATAGRAM_BYTES;
                 programs::iperf3(client, service.vip, service.protocol, reverse, bytes)
                     .map_err(|failure| Failure::new(format!("{}: {failure}", name(service))))?;

@@ -163,7 +163,8 @@ fn iperf3_once(
         return Err(Failure::new(format!("{what}: {error}")));
     }
     let end = &report["end"];
-    let number = |value: &Value| value.as_f64().ok_or_else(|| Failure::new(format!("{what}: {end}")));
+    let number =
+        |value: &Value| value.as_f64().ok_or_else(|| Failure::new(format!("{what}: {end} {}", report["error"])));
     if protocol == Protocol::Udp {
         let lost = number(&end["sum"]["lost_percent"])?;
         if lost > UDP_LOSS_PERCENT_MAX || number(&end["sum"]["packets"])? == 0.0 {

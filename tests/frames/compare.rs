@@ -78,9 +78,11 @@ fn comparable(frame: &[u8], made: bool) -> Vec<u8> {
 fn fragment_id_at(frame: &[u8]) -> Option<usize> {
     let l3 = &frame[Ethernet::BYTES..];
     let is_v6 = Ethernet::of(frame)?.ether_type() == ethernet::IPV6;
-    let ip = Ipv6::of(l3).filter(|_| is_v6)?;
-    let found = ip.next_header() == protocol::FRAGMENT && l3.len() >= Ipv6::BYTES + 8;
-    found.then_some(Ethernet::BYTES + Ipv6::BYTES + 4)
+    let (mut next, mut at) = (Ipv6::of(l3).filter(|_| is_v6)?.next_header(), Ipv6::BYTES);
+    while matches!(next, protocol::HOP_BY_HOP | protocol::DESTINATION_OPTIONS) {
+        (next, at) = (*l3.get(at)?, at + 8 * (usize::from(*l3.get(at + 1)?) + 1));
+    }
+    (next == protocol::FRAGMENT && l3.len() >= at + 8).then_some(Ethernet::BYTES + at + 4)
 }
 
 fn checksum_is_right(frame: &[u8]) -> bool {
