@@ -91,6 +91,11 @@ impl Network {
         &self.tag
     }
 
+    /// What the director's ports are attached to.
+    pub fn attachment(&self) -> Attachment {
+        self.attachment
+    }
+
     /// What the director's file says under `device`, for wan and lan. A tap has as many queues as it is asked for; packet
     /// sockets are told, and the kernel spreads flows over them (a fanout by hash).
     pub fn devices(&self, queues: usize) -> [String; 2] {

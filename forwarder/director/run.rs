@@ -18,6 +18,7 @@ use crate::worker::peers::{CHAINED_MAX, HANDED_MAX, Peers};
 use crate::worker::{Worker, WorkerPort};
 use config::{Config, Idle};
 use control::{Admin, show};
+use nix::sys::signal::{SigSet, Signal};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::path::Path;
@@ -47,6 +48,7 @@ pub fn run(config: Config, file: &Path) -> Result<(), Failure> {
     let plan = eal_plan(&config)?;
     let _claims = claims(&config, &plan)?;
     let mut eal = Eal::start(&plan)?;
+    leave_signals_to_drivers(&[Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP])?;
     let seed = RandomState::new().build_hasher().finish();
     let hashes = Hashes::new(config.director.workers.len(), seed);
     let (devices, pool) = open_devices(&mut eal, &config, &hashes)?;
@@ -223,8 +225,19 @@ fn start_workers(
     launched.collect()
 }
 
+/// Drivers may signal the process for each frame (net_tap does). A thread that answers the operator, or forwards, would do
+/// nothing else under load: only DPDK's own interrupt thread takes those, which was there before.
+fn leave_signals_to_drivers(but: &[Signal]) -> Result<(), Failure> {
+    let mut signals = SigSet::all();
+    but.iter().for_each(|signal| signals.remove(*signal));
+    Ok(signals.thread_block()?)
+}
+
 /// A worker's life.
 fn work(mut worker: Worker<FaultPort<DpdkPort>>, idle: Idle, clock: Clock, stop: &AtomicBool) {
+    if let Err(error) = leave_signals_to_drivers(&[]) {
+        log::warn!("a worker takes signals: {error}");
+    }
     let mut wait = IdleWait::new(idle);
     while !stop.load(Ordering::Relaxed) {
         let busy = worker.turn(clock.now());
