@@ -11,6 +11,7 @@ pub mod director;
 #[cfg(feature = "dpdk")]
 pub mod dpdk;
 pub mod fragments;
+pub mod host;
 pub mod local_ports;
 pub mod neigh;
 pub mod pipeline;

@@ -19,8 +19,8 @@ pub struct Counts {
     pub received: u64,
     /// Frames that other workers gave.
     pub handed_in: u64,
-    /// Frames made here: ICMP, RST, echo replies, reassembled packets, fragments, and what control sends. What was due and
-    /// could not be made is here, too, and dropped.
+    /// Frames made here: ICMP, RST, echo replies, reassembled packets, fragments, what control sends, and what the host sends.
+    /// What was due and could not be made is here, too, and dropped.
     pub created: u64,
     /// Frames that devices took.
     pub sent: u64,

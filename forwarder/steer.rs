@@ -163,6 +163,12 @@ impl Steering {
         usize::from(self.owners[hash as usize % OWNERS])
     }
 
+    /// Whether flows to this address may be conns': a VIP's, a former one's, a local address's. Where there are marks, any may.
+    #[cold]
+    pub fn has_flows(&self, address: IpAddr) -> bool {
+        self.marked.is_some() || self.roles.contains_key(&address)
+    }
+
     /// The worker that puts together the packet with this fragment key.
     #[cold]
     pub fn fragment_owner(&self, key: &Key) -> usize {

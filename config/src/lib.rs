@@ -23,6 +23,8 @@
 //! | | `gateway`, `gateway6` | none | one port's per family |
 //! | | `mtu` | `1500` | 68 (IPv6: 1280) to 9216 |
 //! | | `queues` | one per worker | 1 to the number of workers; the others get their frames handed over |
+//! | | `host` | none | name of the kernel interface that is made for the host |
+//! | | `vip_answer` | `"always"` | `"always"`, `"host"`: while the host interface carries the VIP |
 //! | `[[neighbor]]` | `address`, `mac` | needed | a host next door |
 //! | | `port` | by subnet | needed for link-local addresses if there are several ports |
 //! | `[[route]]` | `destination`, `via` | needed | prefix, router next door |
@@ -84,7 +86,7 @@ pub use errors::{Errors, Fault};
 pub use fullnat::FullNat;
 pub use ipvs::Ipvs;
 pub use mark::Mark;
-pub use port::{Device, Port};
+pub use port::{Device, Port, VipAnswer};
 pub use route::{Neighbor, Route};
 pub use scheduler::{Flags, Scheduler, UnknownScheduler};
 pub use server::{Method, RealServer, Tunnel};

@@ -44,12 +44,13 @@ impl Network {
         subnets.map(IpNet::trunc).find(|subnet| is_not_a_host_of(address, subnet))
     }
 
-    /// Whether there is a way to the address.
+    /// Whether there is a way to the address, or may be: by a host interface routes come and go.
     pub(crate) fn reaches(&self, address: IpAddr) -> bool {
         let family = Family::of(address);
         self.connected(address).is_some()
             || self.routes.iter().any(|route| route.destination.contains(&address))
             || self.ports.iter().flat_map(Port::gateways).any(|gateway| Family::of(gateway) == family)
+            || self.ports.iter().any(|port| port.host.is_some())
     }
 
     /// The port of that name.

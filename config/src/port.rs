@@ -1,4 +1,4 @@
-//! `[[port]]`: a device, its addresses, and the default routers behind it.
+//! `[[port]]`: a device, its addresses, the default routers behind it, and the host's interface on it.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -16,6 +16,8 @@ pub const PORTS_MAX: usize = 32;
 pub const PORT_ADDRESSES_MAX: usize = 256;
 /// Bound of the length of a port's name.
 pub const PORT_NAME_BYTES_MAX: usize = 32;
+/// Bound of the length of a kernel interface's name (IFNAMSIZ with its NUL is 16).
+pub const HOST_NAME_BYTES_MAX: usize = 15;
 /// Every IPv4 link carries packets of this size (RFC 791).
 pub const MTU_MIN: u16 = 68;
 /// Every IPv6 link carries packets of this size (RFC 8200, section 5).
@@ -40,6 +42,24 @@ pub struct Port {
     pub mtu: u16,
     /// Receive and transmit queues that the device gets at most; none: as many as there are workers.
     pub queues: Option<u16>,
+    /// Name of the kernel interface by which the host uses the port; no other port has it.
+    pub host: Option<String>,
+    /// When ARP and neighbour discovery for VIPs are answered on the port.
+    pub vip_answer: VipAnswer,
+}
+
+/// `vip_answer`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum VipAnswer {
+    /// Always.
+    #[default]
+    Always,
+    /// While the port's host interface carries the VIP.
+    Host,
+}
+
+impl VipAnswer {
+    pub(crate) const WORDS: [(&str, VipAnswer); 2] = [("always", VipAnswer::Always), ("host", VipAnswer::Host)];
 }
 
 impl Port {
@@ -74,8 +94,9 @@ impl fmt::Display for Device {
     }
 }
 
-pub(crate) const KEYS: &[&str] = &["name", "device", "addresses", "gateway", "gateway6", "mtu", "queues"];
-const LATER: &[(&str, &str)] = &[("host", NOT_YET), ("vip_answer", NOT_YET), ("vlan", NOT_YET)];
+pub(crate) const KEYS: &[&str] =
+    &["name", "device", "addresses", "gateway", "gateway6", "mtu", "queues", "host", "vip_answer"];
+const LATER: &[(&str, &str)] = &[("vlan", NOT_YET)];
 
 pub(crate) fn read(root: &Table, workers: usize, network: &mut Network) {
     if !root.has("port") {
@@ -107,7 +128,35 @@ fn read_port(table: &Table, workers: usize, network: &Network) -> Option<Port> {
     });
     let mtu = table.get("mtu").map_or(Some(1500), |v| read_mtu(&v, &addresses));
     let queues = table.get("queues").map_or(Some(None), |v| read_queues(&v, workers).map(Some));
-    Some(Port { name: name?, device: device?, addresses, gateway, gateway6, mtu: mtu?, queues: queues? })
+    let host = table.get("host").map_or(Some(None), |v| read_host(&v, network).map(Some));
+    let vip_answer = table.get("vip_answer").map_or(Some(VipAnswer::Always), |v| {
+        let said = v.word(&VipAnswer::WORDS)?;
+        if said == VipAnswer::Host && table.get("host").is_none() {
+            v.fault("found \"host\" on a port without a host interface; name one with `host`, or write \"always\"");
+            return None;
+        }
+        Some(said)
+    });
+    let (queues, host, vip_answer) = (queues?, host?, vip_answer?);
+    Some(Port { name: name?, device: device?, addresses, gateway, gateway6, mtu: mtu?, queues, host, vip_answer })
+}
+
+/// The kernel takes more than this, and programs then trip over it.
+fn read_host(value: &Value, network: &Network) -> Option<String> {
+    let right = format!("a kernel interface's name, 1 to {HOST_NAME_BYTES_MAX} letters, digits, '-', '_' or '.'");
+    let name = value.text(&right, |text| {
+        let sound = |c: u8| c.is_ascii_alphanumeric() || b"-_.".contains(&c);
+        let named = (1..=HOST_NAME_BYTES_MAX).contains(&text.len()) && text.bytes().all(sound);
+        (named && ![".", "..", "lo", "all", "default"].contains(&text)).then(|| text.to_string())
+    })?;
+    if let Some(other) = network.ports.iter().find(|port| port.host.as_deref() == Some(&name)) {
+        value.fault(format!(
+            "found \"{name}\", the host interface of port {}; each needs a name of its own",
+            other.name
+        ));
+        return None;
+    }
+    Some(name)
 }
 
 fn read_name(value: &Value, network: &Network) -> Option<String> {

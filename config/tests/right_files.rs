@@ -6,7 +6,7 @@ use std::path::Path;
 
 use config::{
     Config, Device, Family, Flags, HugePages, Idle, Matching, Method, Persistence, Protocol, Scheduler, Steer,
-    Timeouts, Tunnel,
+    Timeouts, Tunnel, VipAnswer,
 };
 
 const PORT: &str = "[[port]]\nname = \"lan\"\ndevice = \"3b:00.1\"\naddresses = [\"10.0.0.1/24\", \"fd00::1/64\"]\n";
@@ -45,6 +45,14 @@ fn defaults() {
     assert_eq!((ipvs.conn_reuse_mode, ipvs.pmtu_disc, ipvs.lblc_expiration), (true, true, 86_400));
     assert_eq!((ipvs.expire_nodest_conn, ipvs.expire_quiescent_template, ipvs.sloppy_tcp), (false, false, false));
     assert!(config.services.is_empty() && config.routes.is_empty() && config.fullnat.local_addresses.is_empty());
+}
+
+#[test]
+fn a_port_with_a_host_interface() {
+    let config = parse("[[port]]\nname = \"wan\"\ndevice = \"net_null0\"\nhost = \"uvs0\"\nvip_answer = \"host\"\n");
+    assert_eq!((config.ports[0].host.as_deref(), config.ports[0].vip_answer), (Some("uvs0"), VipAnswer::Host));
+    let config = parse("[[port]]\nname = \"wan\"\ndevice = \"net_null0\"\n");
+    assert_eq!((config.ports[0].host.as_deref(), config.ports[0].vip_answer), (None, VipAnswer::Always));
 }
 
 #[test]

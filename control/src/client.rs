@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 
 use crate::filter::ConnFilter;
 use crate::protocol::{Ending, Request, SOCKET_NAME, What};
-use crate::show::{Conn, Drops, Neighbors, Ports, Reloaded, Service, Services, Version, Workers};
+use crate::show::{Conn, Drops, Neighbors, Ports, Reloaded, Routes, Service, Services, Version, Workers};
 
 /// How long the director may stay silent, unless [`Client::with_time_limit`] says otherwise.
 const SILENCE_MAX: Duration = Duration::from_secs(5);
@@ -144,6 +144,11 @@ impl Client {
     /// Its neighbours.
     pub fn neighbors(&mut self) -> Result<Neighbors, ClientError> {
         self.one(What::Neighbors)
+    }
+
+    /// Its routes.
+    pub fn routes(&mut self) -> Result<Routes, ClientError> {
+        self.one(What::Routes)
     }
 
     /// Its conns, one after the other in constant memory. Takes the client, because a listing that was left in the middle leaves the

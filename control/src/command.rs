@@ -68,6 +68,7 @@ fn print(args: &ShowArgs, out: &mut impl Write) -> Result<(), ShowError> {
         What::Workers => one.print(&client.workers()?, table::workers),
         What::Drops => one.print(&client.drops()?, |drops| table::drops(drops, columns)),
         What::Neighbors => one.print(&client.neighbors()?, |neighbors| table::neighbors(neighbors, columns)),
+        What::Routes => one.print(&client.routes()?, |routes| table::routes(routes, columns)),
         What::Version => one.print(&client.version()?, table::version),
     }
 }

@@ -2,7 +2,7 @@
 //! thread that makes it also resolves neighbours.
 
 use crate::filter::ConnFilter;
-use crate::show::{Conn, Drops, Neighbors, Ports, Reloaded, Services, Version, Workers};
+use crate::show::{Conn, Drops, Neighbors, Ports, Reloaded, Routes, Services, Version, Workers};
 
 /// What the admin socket asks. The director implements it; so does a mock in tests.
 pub trait Director {
@@ -18,6 +18,8 @@ pub trait Director {
     fn drops(&self) -> Drops;
     /// Its neighbours.
     fn neighbors(&self) -> Neighbors;
+    /// Its routes.
+    fn routes(&self) -> Routes;
 
     /// Reads the configuration file again, in later turns. What this gives names the request.
     fn reload(&mut self) -> ReloadId;

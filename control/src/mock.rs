@@ -43,6 +43,10 @@ impl Director for MockDirector {
         neighbors()
     }
 
+    fn routes(&self) -> Routes {
+        routes()
+    }
+
     fn reload(&mut self) -> ReloadId {
         self.reloads += 1;
         ReloadId(self.reloads)
@@ -177,10 +181,18 @@ pub(crate) fn ports() -> Ports {
         tx_packets: 12,
         rx_missed: 3,
         addresses: vec!["192.0.2.1/24".into(), "2001:db8::1/64".into()],
+        host: Some(HostInterface { name: "uvs0".into(), to_host: 12, from_host: 7, refused: 1 }),
         ..Port::default()
     };
-    let lan =
-        Port { name: "lan".into(), link: false, speed_mbps: None, rss: None, addresses: Vec::new(), ..wan.clone() };
+    let lan = Port {
+        name: "lan".into(),
+        link: false,
+        speed_mbps: None,
+        rss: None,
+        addresses: Vec::new(),
+        host: None,
+        ..wan.clone()
+    };
     Ports { ports: vec![wan, lan] }
 }
 
@@ -225,12 +237,25 @@ pub(crate) fn drops() -> Drops {
     Drops { lcores: vec![1, 2], drops, local_ports }
 }
 
+pub(crate) fn routes() -> Routes {
+    let connected =
+        Route { destination: "192.0.2.0/24".into(), via: None, port: "wan".into(), origin: "connected".into() };
+    let learned = Route {
+        destination: "0.0.0.0/0".into(),
+        via: Some("192.0.2.254".parse().unwrap()),
+        origin: "host".into(),
+        ..connected.clone()
+    };
+    Routes { routes: vec![learned, connected] }
+}
+
 pub(crate) fn neighbors() -> Neighbors {
     let known = Neighbor {
         address: "192.0.2.254".parse().unwrap(),
         mac: Some("02:00:00:00:00:fe".into()),
         port: "wan".into(),
         state: "reachable".into(),
+        origin: "resolved".into(),
         age_s: Some(12),
     };
     let unknown = Neighbor {

@@ -41,6 +41,8 @@ pub enum What {
     Drops,
     /// Next hops and their MAC addresses
     Neighbors,
+    /// Where packets go, by their destinations
+    Routes,
     /// Version, process id and uptime of the running director
     Version,
 }

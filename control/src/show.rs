@@ -167,6 +167,22 @@ pub struct Port {
     pub tx_errors: u64,
     /// Its addresses with prefix length: "192.0.2.1/24".
     pub addresses: Vec<Name>,
+    /// Its host interface, if it has one.
+    #[serde(default)]
+    pub host: Option<HostInterface>,
+}
+
+/// The kernel interface by which the host uses a port.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostInterface {
+    /// Its name: "uvs0".
+    pub name: Name,
+    /// Frames that the kernel took.
+    pub to_host: u64,
+    /// Frames that the kernel sent.
+    pub from_host: u64,
+    /// Frames that the kernel did not take: the interface is down.
+    pub refused: u64,
 }
 
 /// Every worker.
@@ -296,8 +312,31 @@ pub struct Neighbor {
     pub port: Name,
     /// "static", "reachable", "stale", "probing", "failed", …
     pub state: Name,
+    /// Who told its MAC: "file", "host", "resolved".
+    #[serde(default)]
+    pub origin: Name,
     /// Seconds since it was last heard of; null: never, or static.
     pub age_s: Option<u64>,
+}
+
+/// Every route.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Routes {
+    /// In the order of destinations. Of several routes to one destination only the one in use.
+    pub routes: Vec<Route>,
+}
+
+/// One route.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Route {
+    /// The destinations: "10.1.0.0/16".
+    pub destination: Name,
+    /// The router; null: the destinations are on the port's link.
+    pub via: Option<IpAddr>,
+    /// Name of the port.
+    pub port: Name,
+    /// Who said so: "connected", "file", "host".
+    pub origin: Name,
 }
 
 /// What became of a request to read the configuration file again.

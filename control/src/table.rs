@@ -13,7 +13,7 @@ mod tests;
 
 pub use conns::ConnTable;
 pub use counters::{drops, workers};
-pub use places::{neighbors, ports, version};
+pub use places::{neighbors, ports, routes, version};
 pub use services::services;
 
 /// Width of the terminal that standard output is; `None`: it is a file or a pipe, where lines may be as long as they like.

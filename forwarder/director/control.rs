@@ -4,9 +4,10 @@
 use super::listing::Listings;
 use super::reload::Reloads;
 use super::{network, settings};
+use crate::host::{self, HostEnds, WorkerHost};
 use crate::local_ports::{Failure, LocalPorts};
 use crate::neigh::allowance::Allowance;
-use crate::neigh::{Neighbors, NextHops};
+use crate::neigh::{HostNetwork, Neighbors, NextHops};
 use crate::pipeline::shard::TrafficTable;
 use crate::pipeline::{Now, Shard, shard::Shared};
 use crate::services::book::{Book, Refused, ServerSpec, ServiceSpec};
@@ -35,6 +36,8 @@ pub struct WorkerParts {
     pub shard: Shard,
     /// Its ends of the rings.
     pub rings: WorkerRings,
+    /// Its ends of the rings to and from the host.
+    pub host: WorkerHost,
     /// Where it finds snapshots.
     pub snapshots: Snapshots,
     /// Where it leaves its counters.
@@ -88,6 +91,7 @@ pub struct Control {
     pub(super) local_port_failures: HashMap<(IpAddr, ServerId), u64>,
     /// Clients use up the ports of as many pairs as they like.
     local_port_lines: Allowance,
+    host_ends: Option<HostEnds>,
     services: Publisher<Services>,
     next_hops: Publisher<NextHops>,
     forget_ms: u64,
@@ -126,6 +130,7 @@ impl Control {
             local_port_failures: HashMap::new(),
             local_port_lines: Allowance::new(10, 10_000),
             forget_ms: now.ms,
+            host_ends: None,
             shared,
             book,
             neighbors,
@@ -133,7 +138,11 @@ impl Control {
         };
         control.add_services()?;
         let lcores = control.config.director.workers.clone();
-        let parts = lcores.iter().map(|lcore| control.add_worker(*lcore, seed)).collect::<Result<_, _>>()?;
+        let hosted: Vec<_> = control.config.ports.iter().map(|port| port.host.is_some()).collect();
+        let (hosts, host_ends) = host::rings(&hosted, workers);
+        control.host_ends = hosted.contains(&true).then_some(host_ends);
+        let parts = lcores.iter().zip(hosts).map(|(lcore, host)| control.add_worker(*lcore, host, seed));
+        let parts = parts.collect::<Result<_, _>>()?;
         Ok((control, parts))
     }
 
@@ -207,6 +216,18 @@ impl Control {
         Ok(())
     }
 
+    /// The thread's ends of the rings between workers and host interfaces, once. None: no port has one.
+    pub fn take_host_ends(&mut self) -> Option<HostEnds> {
+        self.host_ends.take()
+    }
+
+    /// What the host has configured on its interfaces.
+    pub fn set_host(&mut self, network: HostNetwork) {
+        if self.neighbors.set_host(network, self.now.ms) {
+            self.find_next_hops();
+        }
+    }
+
     /// Gives the workers what changed. (A turn does that, too.)
     pub fn publish(&mut self) {
         if let Some(next_hops) = self.neighbors.snapshot() {
@@ -260,7 +281,7 @@ impl Control {
         servers.into_iter().map(spec).collect()
     }
 
-    fn add_worker(&mut self, lcore: u32, seed: u64) -> Result<WorkerParts, StartError> {
+    fn add_worker(&mut self, lcore: u32, host: WorkerHost, seed: u64) -> Result<WorkerParts, StartError> {
         let conns_max = self.config.director.conns_max;
         let table = Table::new(conns_max as usize, Seed::from_u64(seed), self.now.tick).map_err(|source| {
             StartError::Table { conns_max, megabytes: Table::memory_bytes(conns_max as usize) >> 20, source }
@@ -276,7 +297,7 @@ impl Control {
             Shard::new(table, self.shared.clone(), services, next_hops, traffic.clone(), local_ports, worker_seed);
         self.workers.push(WorkerLink { lcore, rings: control_rings, published: published.clone(), traffic });
         let snapshots = Snapshots::of(&self.services, &self.next_hops);
-        Ok(WorkerParts { shard, rings: worker_rings, snapshots, published })
+        Ok(WorkerParts { shard, rings: worker_rings, host, snapshots, published })
     }
 
     /// What a worker has to say.

@@ -2,7 +2,7 @@
 //! change while the director runs.
 
 use super::Control;
-use crate::neigh::{Interface, Limits, Neighbors, StaticNeighbor, StaticRoute};
+use crate::neigh::{Interface, Limits, Neighbors, StaticNeighbor, StaticRoute, VipAnswer};
 use crate::pipeline::Now;
 use crate::wire::Mac;
 use config::Config;
@@ -13,6 +13,11 @@ impl Control {
     pub(super) fn change_ways(&mut self) {
         self.neighbors.set_routes(&routes(&self.config));
         self.neighbors.set_statics(&static_neighbors(&self.config));
+        self.find_next_hops();
+    }
+
+    /// Routes are others: asks for the way to each real server again.
+    pub(super) fn find_next_hops(&mut self) {
         let Self { book, neighbors, .. } = self;
         book.set_next_hops(|address| neighbors.next_hop_of(address));
     }
@@ -25,6 +30,10 @@ pub(super) fn neighbors(config: &Config, macs: &[[u8; 6]], now: Now) -> Neighbor
         mac: *mac,
         mtu: said.mtu,
         addresses: said.addresses.clone(),
+        vip_answer: match said.vip_answer {
+            config::VipAnswer::Always => VipAnswer::Always,
+            config::VipAnswer::Host => VipAnswer::Host,
+        },
     };
     let interfaces = config.ports.iter().zip(macs).enumerate().map(interface).collect();
     let limits = Limits { neighbors_max: config.director.neighbors_max as usize, ..Limits::default() };

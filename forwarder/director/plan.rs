@@ -42,6 +42,14 @@ pub fn text(config: &Config) -> String {
     for port in &config.ports {
         let addresses: Vec<_> = port.addresses.iter().map(ToString::to_string).collect();
         line("port", format!("{}: {}, mtu {}, {}", port.name, port.device, port.mtu, addresses.join(" ")));
+        if let Some(host) = &port.host {
+            let vips = if port.vip_answer == config::VipAnswer::Host {
+                "; VIPs are answered while it carries them"
+            } else {
+                ""
+            };
+            line("", format!("host interface {host}{vips}"));
+        }
         for gateway in port.gateways() {
             line("", format!("default route via {gateway}"));
         }

@@ -7,6 +7,9 @@ use crate::dpdk::{
     Claim, Device, DeviceAddress, DpdkPort, Eal, EalLog, EalPlan, HugePages, Link, Pool, PortInfo, lcore,
 };
 use crate::fragments::waiting::FRAGMENTS_MAX;
+use crate::host::rtnetlink::Follower;
+use crate::host::tap::{HostPort, HostTap};
+use crate::host::thread::{HostCounts, HostThread};
 use crate::pipeline::Now;
 use crate::port::BURST;
 use crate::port::fault::{Fault, FaultPort, TEST_VARIABLE};
@@ -23,7 +26,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 /// How long the control thread sleeps between two turns. It answers ARP, so this is part of a client's first round trip.
@@ -57,6 +60,7 @@ pub fn run(config: Config, file: &Path) -> Result<(), Failure> {
     let macs: Vec<_> = devices.iter().map(|device| device.info().mac).collect();
     let (mut control, parts) = Control::new(config.clone(), &macs, seed, clock.now())?;
     control.set_file(std::path::absolute(file)?);
+    let (host, mut follower) = start_host(&config, &macs, &mut control)?.unzip();
     say_plan(&config, &eal, &devices, &pool);
     let mut devices = devices;
     let ports = start_devices(&mut control, &mut devices, parts.len(), fault)?;
@@ -65,11 +69,14 @@ pub fn run(config: Config, file: &Path) -> Result<(), Failure> {
     log::info!("running; admin socket {}", admin.path().display());
     started::tell(State::Ready);
 
-    let ports = || show_ports(&config, &devices);
+    let ports = || show_ports(&config, &devices, host.as_ref());
     while !stop.load(Ordering::Relaxed) {
         let now = clock.now();
         if hung_up.swap(false, Ordering::Relaxed) {
             control.reload();
+        }
+        if let Some(network) = follower.as_mut().and_then(|follower| follower.turn(now.ms)) {
+            control.set_host(network);
         }
         control.turn(now);
         let busy = admin.turn(&mut Answering { control: &mut control, ports: &ports }, now.ms);
@@ -81,6 +88,7 @@ pub fn run(config: Config, file: &Path) -> Result<(), Failure> {
     log::info!("stopping");
     started::tell(State::Stopping);
     drop(admin);
+    drop(host);
     launched.into_iter().for_each(lcore::Launched::join);
     for device in &mut devices {
         device.stop()?;
@@ -144,6 +152,23 @@ fn open_devices(eal: &mut Eal, config: &Config, hashes: &Hashes) -> Result<(Vec<
         device.configure(queues, port.mtu, &pool)?;
     }
     Ok((devices, pool))
+}
+
+/// The host interfaces, if any port has one: made, carried, followed.
+fn start_host(
+    config: &Config,
+    macs: &[[u8; 6]],
+    control: &mut Control,
+) -> Result<Option<(HostThread, Follower)>, Failure> {
+    let Some(ends) = control.take_host_ends() else { return Ok(None) };
+    let port = |(port, (said, mac)): (usize, (&config::Port, &[u8; 6]))| {
+        let name = said.host.clone()?;
+        Some(HostPort { port: port as u16, name, mac: *mac, mtu: said.mtu })
+    };
+    let ports = config.ports.iter().zip(macs).enumerate().filter_map(port);
+    let taps = ports.map(|port| HostTap::create(&port)).collect::<Result<Vec<_>, _>>()?;
+    let interfaces = taps.iter().map(|tap| (tap.index, tap.port)).collect();
+    Ok(Some((HostThread::start(taps, ends)?, Follower::new(interfaces)?)))
 }
 
 fn say_plan(config: &Config, eal: &Eal, devices: &[Device], pool: &Pool) {
@@ -249,8 +274,8 @@ fn work(mut worker: Worker<FaultPort<DpdkPort>>, idle: Idle, clock: Clock, stop:
     worker.stop();
 }
 
-fn show_ports(config: &Config, devices: &[Device]) -> show::Ports {
-    let port = |(device, said): (&Device, &config::Port)| {
+fn show_ports(config: &Config, devices: &[Device], host: Option<&HostThread>) -> show::Ports {
+    let port = |(number, (device, said)): (usize, (&Device, &config::Port))| {
         let (info, stats) = (device.info(), device.stats());
         let (queues, steering) = (info.queues, steering_of(config, &info));
         show::Port {
@@ -276,7 +301,19 @@ fn show_ports(config: &Config, devices: &[Device]) -> show::Ports {
             rx_no_buffer: stats.rx_no_buffer,
             tx_errors: stats.tx_errors,
             addresses: said.addresses.iter().map(|address| address.to_string().into()).collect(),
+            host: said.host.as_ref().map(|name| host_interface(name, host.and_then(|host| host.counts(number as u16)))),
         }
     };
-    show::Ports { ports: devices.iter().zip(&config.ports).map(port).collect() }
+    show::Ports { ports: devices.iter().zip(&config.ports).enumerate().map(port).collect() }
+}
+
+fn host_interface(name: &str, counts: Option<&HostCounts>) -> show::HostInterface {
+    let read =
+        |counter: fn(&HostCounts) -> &AtomicU64| counts.map_or(0, |counts| counter(counts).load(Ordering::Relaxed));
+    show::HostInterface {
+        name: name.to_string().into(),
+        to_host: read(|counts| &counts.to_host),
+        from_host: read(|counts| &counts.from_host),
+        refused: read(|counts| &counts.refused),
+    }
 }

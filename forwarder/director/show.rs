@@ -85,6 +85,16 @@ impl control::Director for Answering<'_> {
         show::Neighbors { neighbors: self.control.neighbors.list().into_iter().map(neighbor).collect() }
     }
 
+    fn routes(&self) -> show::Routes {
+        let route = |route: neigh::RouteLine| show::Route {
+            destination: route.to.to_string().into(),
+            via: route.via,
+            port: route.port.into(),
+            origin: route.origin.name().into(),
+        };
+        show::Routes { routes: self.control.neighbors.routes().into_iter().map(route).collect() }
+    }
+
     fn reload(&mut self) -> ReloadId {
         self.control.reload()
     }
@@ -271,6 +281,7 @@ fn neighbor(neighbor: neigh::Neighbor) -> show::Neighbor {
             (_, neigh::State::Failed) => "failed",
         }
         .into(),
+        origin: neighbor.origin.name().into(),
         age_s: neighbor.confirmed_ms_ago.map(|ago_ms| ago_ms / 1000),
     }
 }

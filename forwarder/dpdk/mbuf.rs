@@ -143,7 +143,7 @@ impl Frame for Mbuf {
         std::mem::forget(rest);
     }
 
-    fn segments(&self) -> impl Iterator<Item = &[u8]> {
+    fn segments(&self) -> impl Iterator<Item = &[u8]> + Clone {
         let next = |header: &&rte_mbuf| -> Option<&rte_mbuf> {
             // SAFETY: next is null or a valid mbuf that belongs to this chain, which is borrowed as self is.
             unsafe { header.next.as_ref() }

@@ -1,7 +1,6 @@
 //! Own addresses that are told to everybody, unasked: at the start, and when an address is new. So caches on the link that
 //! still hold the former owner's MAC are corrected (a director that took over from another).
 
-use super::topology::Topology;
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
@@ -23,16 +22,9 @@ impl Announcements {
         Announcements { waiting: BTreeSet::new(), turn_ms: 0, in_turn: 0 }
     }
 
-    /// Announces own addresses from the next turn on, each on the ports of its subnet. Behind a router nobody caches our MAC.
-    pub(super) fn add(&mut self, topology: &Topology, addresses: impl Iterator<Item = IpAddr>) {
-        for address in addresses {
-            for interface in &topology.interfaces {
-                let in_subnet = interface.addresses.iter().any(|subnet| subnet.contains(&address));
-                if in_subnet || IpAddr::V6(interface.link_local()) == address {
-                    self.waiting.insert((0, TIMES, interface.port, address));
-                }
-            }
-        }
+    /// Announces own addresses from the next turn on, each by its port.
+    pub(super) fn add(&mut self, addresses: impl Iterator<Item = (u16, IpAddr)>) {
+        self.waiting.extend(addresses.map(|(port, address)| (0, TIMES, port, address)));
     }
 
     /// The next one that is due, up to the turn's limit. A turn is a moment of the clock.

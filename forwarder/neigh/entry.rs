@@ -11,6 +11,7 @@
 //! Workers send in Reachable, Stale and Probing, hold frames in Waiting, drop them in Failed. Another MAC, heard without asking,
 //! is used at once, but Stale: the next packet makes us ask.
 
+use super::Origin;
 use super::next_hops::NextHopState;
 use crate::wire::Mac;
 use std::net::IpAddr;
@@ -29,7 +30,7 @@ pub(super) const NEVER: u64 = u64::MAX;
 /// Why the entry exists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// From the operator's file: never asked, never changed.
+    /// From the operator's file, or for good in the host's table: never asked, never changed by what is heard.
     Static,
     /// Next hop of a real server, or a gateway: resolved before a packet needs it, never evicted.
     Pinned,
@@ -70,6 +71,8 @@ pub(super) struct Entry {
     pub(super) address: IpAddr,
     pub(super) mac: Mac,
     pub(super) kind: Kind,
+    /// Who told the MAC.
+    pub(super) origin: Origin,
     pub(super) state: State,
     /// When it was made or last used.
     pub(super) touched_ms: u64,
@@ -94,6 +97,7 @@ impl Entry {
             address,
             mac,
             kind,
+            origin: Origin::Resolved,
             state,
             touched_ms,
             used: true,
@@ -105,15 +109,15 @@ impl Entry {
     }
 
     /// A neighbour that told its MAC before anybody wanted it.
-    pub(super) fn heard(port: u16, address: IpAddr, mac: Mac, now_ms: u64) -> Entry {
-        let due_ms = NEVER;
-        Entry { mac, state: State::Stale, used: false, due_ms, ..Entry::wanted(port, address, Kind::Dynamic, now_ms) }
+    pub(super) fn heard(port: u16, address: IpAddr, mac: Mac, origin: Origin, now_ms: u64) -> Entry {
+        let (state, due_ms) = (State::Stale, NEVER);
+        Entry { mac, origin, state, used: false, due_ms, ..Entry::wanted(port, address, Kind::Dynamic, now_ms) }
     }
 
-    /// A neighbour of the operator's file.
-    pub(super) fn fixed(port: u16, address: IpAddr, mac: Mac, now_ms: u64) -> Entry {
+    /// A neighbour of the operator's file, or one that the host has for good.
+    pub(super) fn fixed(port: u16, address: IpAddr, mac: Mac, origin: Origin, now_ms: u64) -> Entry {
         let due_ms = NEVER;
-        Entry { mac, state: State::Stale, due_ms, ..Entry::wanted(port, address, Kind::Static, now_ms) }
+        Entry { mac, origin, state: State::Stale, due_ms, ..Entry::wanted(port, address, Kind::Static, now_ms) }
     }
 
     /// What workers do with a frame for it.
@@ -189,6 +193,9 @@ impl Entry {
                 (self.state, self.due_ms) = (State::Stale, NEVER);
             }
             return false;
+        }
+        if !working || differs {
+            self.origin = Origin::Resolved;
         }
         self.mac = mac.unwrap_or(self.mac);
         if solicited {

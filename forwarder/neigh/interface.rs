@@ -1,5 +1,6 @@
-//! A port as IP sees it: its name, MAC, MTU and addresses. As configured; nothing here changes while the director runs.
+//! A port as IP sees it: its name, MAC, MTU and addresses, those of the operator's file and those that its host interface carries.
 
+use super::VipAnswer;
 use ipnet::IpNet;
 use std::net::{IpAddr, Ipv6Addr};
 
@@ -16,6 +17,8 @@ pub struct Interface {
     pub mtu: u16,
     /// Own addresses, each with the prefix of its subnet (host bits kept).
     pub addresses: Vec<IpNet>,
+    /// Who decides whether VIPs are answered here.
+    pub vip_answer: VipAnswer,
 }
 
 impl Interface {
@@ -34,6 +37,11 @@ impl Interface {
     /// Own addresses without their prefixes: the configured ones, then the link-local one.
     pub fn own_addresses(&self) -> impl Iterator<Item = IpAddr> + '_ {
         self.addresses.iter().map(IpNet::addr).chain([IpAddr::V6(self.link_local())])
+    }
+
+    /// The subnets of its addresses, with its port.
+    pub(super) fn subnets(&self) -> impl Iterator<Item = (u16, IpNet)> + '_ {
+        self.addresses.iter().map(|subnet| (self.port, *subnet))
     }
 
     /// The own address to send from to `to`: of the same subnet, else the first one of the family that is not link-local.
@@ -67,6 +75,7 @@ mod tests {
             mac: [0x02, 0, 0, 0x0c, 0, 1],
             mtu: 1500,
             addresses: vec!["192.0.2.1/24".parse().unwrap(), "2001:db8::1/64".parse().unwrap()],
+            vip_answer: VipAnswer::Always,
         };
         assert_eq!(wan.link_local(), "fe80::ff:fe0c:1".parse::<Ipv6Addr>().unwrap());
         let rows = [

@@ -1,7 +1,9 @@
 //! What an operator gets to see: the neighbours, one line each, and what happened.
 
+use super::Origin;
 use super::entry::{Entry, Kind, State};
 use crate::wire::Mac;
+use ipnet::IpNet;
 use std::net::IpAddr;
 
 /// What happened, since the start.
@@ -40,10 +42,25 @@ pub struct Neighbor {
     pub state: State,
     /// Why it is remembered.
     pub kind: Kind,
+    /// Who told the MAC.
+    pub origin: Origin,
     /// Since it last answered us. None: never.
     pub confirmed_ms_ago: Option<u64>,
     /// Since something was last sent there. None: never.
     pub used_ms_ago: Option<u64>,
+}
+
+/// A line of `uvs show routes`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RouteLine {
+    /// The destinations.
+    pub to: IpNet,
+    /// The router. None: the destinations are on the link.
+    pub via: Option<IpAddr>,
+    /// The port's name.
+    pub port: String,
+    /// Who said so.
+    pub origin: Origin,
 }
 
 impl Neighbor {
@@ -55,6 +72,7 @@ impl Neighbor {
             mac: (entry.mac != Mac::ZERO).then_some(entry.mac),
             state: entry.state,
             kind: entry.kind,
+            origin: entry.origin,
             confirmed_ms_ago: entry.confirmed_ms.map(ago),
             used_ms_ago: entry.used.then(|| ago(entry.touched_ms)),
         }

@@ -13,6 +13,7 @@
 pub mod allowance;
 mod announcements;
 mod entry;
+mod host_network;
 mod interface;
 mod listing;
 mod messages;
@@ -25,8 +26,9 @@ mod tests;
 mod topology;
 
 pub use entry::{Kind, State};
+pub use host_network::{HostNeighbor, HostNetwork, HostRoute, Origin, VipAnswer};
 pub use interface::Interface;
-pub use listing::{Counters, Neighbor};
+pub use listing::{Counters, Neighbor, RouteLine};
 pub use neighbors::{FRAMES_MAX, Neighbors, REQUESTS_PER_TURN, StaticNeighbor, WANTED_PER_SECOND};
 pub use next_hops::{NextHop, NextHopId, NextHopState, NextHops, Route, SLOTS_MAX};
 pub use topology::StaticRoute;

@@ -6,16 +6,17 @@ mod ways;
 use super::allowance::Allowance;
 use super::announcements::Announcements;
 use super::entry::{Due, Entry, Kind, State};
-use super::listing::{Counters, Neighbor};
+use super::listing::{Counters, Neighbor, RouteLine};
 use super::messages::{self, Heard};
 use super::next_hops::{NextHop, NextHopId, NextHops};
 use super::table::Table;
-use super::topology::{StaticRoute, Topology, Towards};
-use super::{Interface, Limits};
+use super::topology::{KnownRoute, StaticRoute, Topology, Towards};
+use super::{HostNetwork, Interface, Limits, Origin};
 use crate::wire::Mac;
 use hashbrown::HashSet;
 use std::net::IpAddr;
 use std::sync::Arc;
+use ways::Sources;
 pub use ways::StaticNeighbor;
 
 /// Frames that wait to be fetched with `take_frames`; more are dropped and counted.
@@ -33,6 +34,7 @@ const LOG_WINDOW_MS: u64 = 10_000;
 /// Addresses, neighbours and routes of the director.
 pub struct Neighbors {
     topology: Arc<Topology>,
+    sources: Sources,
     table: Table,
     servers: Arc<HashSet<IpAddr>>,
     limits: Limits,
@@ -56,7 +58,9 @@ impl Neighbors {
         limits: Limits,
         now_ms: u64,
     ) -> Neighbors {
-        let topology = Topology::new(interfaces, routes);
+        let sources =
+            Sources { interfaces, routes: routes.to_vec(), statics: statics.to_vec(), host: HostNetwork::default() };
+        let nothing = Topology::new(Vec::new(), &[], &sources.host);
         let mut neighbors = Neighbors {
             table: Table::new(limits.neighbors_max),
             servers: Arc::default(),
@@ -69,12 +73,12 @@ impl Neighbors {
             conflict_lines: Allowance::new(LOG_LINES_MAX, LOG_WINDOW_MS),
             state_lines: Allowance::new(LOG_LINES_MAX, LOG_WINDOW_MS),
             counters: Counters::default(),
-            topology: Arc::new(topology),
+            topology: Arc::new(nothing),
+            sources,
             limits,
         };
-        statics.iter().for_each(|neighbor| neighbors.fix(neighbor));
-        neighbors.announcements.add(&neighbors.topology, neighbors.topology.local());
-        neighbors.pin();
+        neighbors.replace(neighbors.sources.topology());
+        neighbors.fix_statics();
         neighbors
     }
 
@@ -84,18 +88,9 @@ impl Neighbors {
         vips: impl IntoIterator<Item = IpAddr>,
         local_addresses: impl IntoIterator<Item = IpAddr>,
     ) {
-        let before = self.topology.clone();
-        let topology = Arc::make_mut(&mut self.topology);
-        topology.set_local(vips.into_iter().chain(local_addresses));
-        self.announcements.add(&self.topology, self.topology.local().filter(|address| !before.is_local(*address)));
-        let ours = |(id, entry): (NextHopId, &Entry)| {
-            (self.topology.is_local(entry.address) && entry.kind != Kind::Static).then_some(id)
-        };
-        for id in self.table.iter().filter_map(ours).collect::<Vec<_>>() {
-            self.table.remove(id);
-        }
-        self.table.changed = true;
-        self.pin();
+        let mut topology = (*self.topology).clone();
+        topology.set_local(vips, local_addresses);
+        self.replace(topology);
     }
 
     /// The real servers. Their next hops are resolved before a packet needs them, and never evicted.
@@ -209,6 +204,19 @@ impl Neighbors {
         entries.into_iter().map(|entry| Neighbor::of(entry, self.port_name(entry.port), self.now_ms)).collect()
     }
 
+    /// Every route in use, in the order of destinations.
+    pub fn routes(&self) -> Vec<RouteLine> {
+        let mut routes = self.topology.routes.clone();
+        routes.sort_by_key(|route| route.to);
+        let line = |route: KnownRoute| RouteLine {
+            to: route.to,
+            via: route.via,
+            port: self.port_name(route.port).to_string(),
+            origin: route.origin,
+        };
+        routes.into_iter().map(line).collect()
+    }
+
     /// What happened, since the start.
     pub fn counters(&self) -> Counters {
         self.counters
@@ -290,7 +298,9 @@ impl Neighbors {
     fn meet(&mut self, port: u16, from: IpAddr, mac: Option<Mac>) {
         let Some(mac) = mac.filter(|_| self.table.find(port, from).is_none()) else { return };
         let neighbor = self.topology.is_neighbor(port, from);
-        if !neighbor || self.table.insert(Entry::heard(port, from, mac, self.now_ms), self.now_ms).is_none() {
+        if !neighbor
+            || self.table.insert(Entry::heard(port, from, mac, Origin::Resolved, self.now_ms), self.now_ms).is_none()
+        {
             self.counters.refused += 1;
         }
     }

@@ -2,6 +2,7 @@
 //! caches a [`NextHopId`]; when the neighbour's MAC changes only the slot of the next snapshot does, not the conns.
 
 use super::Interface;
+use super::messages::Heard;
 use super::topology::{Topology, Towards};
 use hashbrown::{HashMap, HashSet};
 use std::net::IpAddr;
@@ -203,6 +204,17 @@ impl NextHops {
     /// Whether `address` is a real server's.
     pub fn is_server(&self, address: IpAddr) -> bool {
         self.servers.contains(&address)
+    }
+
+    /// Whether what comes in by `port` for this own address is the host's: its host interface, or that of another port, carries it.
+    #[inline]
+    pub fn is_carried(&self, port: u16, address: IpAddr) -> bool {
+        self.topology.is_carried(port, address)
+    }
+
+    /// Whether an ARP or neighbour discovery frame asks for an own address: then control answers, and nobody else.
+    pub fn asks_for_own(&self, frame: &[u8]) -> bool {
+        matches!(Heard::parse(frame), Some(Heard::Asks { target, .. }) if self.is_local(target))
     }
 
     /// The own address to send from through `port` to `to`: of the subnet of `to`, else the port's first one of the family, else

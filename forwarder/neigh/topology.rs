@@ -3,6 +3,7 @@
 
 use super::interface::{Interface, is_link_local};
 use super::prefixes::Prefixes;
+use super::{HostNetwork, HostRoute, Origin, VipAnswer};
 use hashbrown::HashSet;
 use ipnet::{IpNet, Ipv4Net};
 use std::net::{IpAddr, Ipv6Addr};
@@ -37,37 +38,116 @@ enum Target {
     Nobody,
 }
 
+/// A route as it is listed; those that another one to the same destination keeps out are not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct KnownRoute {
+    pub(super) to: IpNet,
+    pub(super) port: u16,
+    pub(super) via: Option<IpAddr>,
+    pub(super) origin: Origin,
+}
+
 /// Interfaces, own addresses and routes.
 #[derive(Clone, Debug)]
 pub(super) struct Topology {
+    /// With the addresses that their host interfaces carry.
     pub(super) interfaces: Vec<Interface>,
     /// Interface addresses, VIPs and local addresses; link-local ones too.
     local: HashSet<IpAddr>,
+    vips: HashSet<IpAddr>,
+    local_addresses: HashSet<IpAddr>,
+    /// What the host interface of a port carries.
+    carried: HashSet<(u16, IpAddr)>,
+    /// The same without the ports and the link-local ones.
+    carried_anywhere: HashSet<IpAddr>,
     prefixes: Prefixes<Target>,
     gateways: HashSet<(u16, IpAddr)>,
+    pub(super) routes: Vec<KnownRoute>,
 }
 
 impl Topology {
-    pub(super) fn new(interfaces: Vec<Interface>, routes: &[StaticRoute]) -> Topology {
-        let (local, gateways) = (HashSet::new(), routes.iter().map(|route| (route.port, route.gateway)).collect());
-        let mut topology = Topology { interfaces, local, prefixes: Prefixes::new(), gateways };
-        topology.set_local([]);
-        for interface in &topology.interfaces {
-            for subnet in &interface.addresses {
-                connect(&mut topology.prefixes, interface.port, *subnet);
-            }
-        }
+    /// `interfaces` and `routes` are of the operator's file: where the host names the same, the file's stays.
+    pub(super) fn new(interfaces: Vec<Interface>, routes: &[StaticRoute], host: &HostNetwork) -> Topology {
+        let gateways = routes.iter().map(|route| (route.port, route.gateway)).collect();
+        let mut topology = Topology {
+            interfaces,
+            local: HashSet::new(),
+            vips: HashSet::new(),
+            local_addresses: HashSet::new(),
+            carried: host.addresses.iter().map(|(port, own)| (*port, own.addr())).collect(),
+            carried_anywhere: HashSet::new(),
+            prefixes: Prefixes::new(),
+            gateways,
+            routes: Vec::new(),
+        };
+        let subnets: Vec<_> = topology.interfaces.iter().flat_map(Interface::subnets).collect();
+        subnets.into_iter().for_each(|(port, subnet)| topology.connect(port, subnet, Origin::Connected));
         for StaticRoute { to, gateway, port } in routes {
-            if !topology.prefixes.insert(*to, Target::Gateway(*port, *gateway)) {
+            if !topology.insert(*to, Target::Gateway(*port, *gateway), Origin::File) {
                 log::warn!("route to {to} by {gateway}: there is one already, the first one stays");
             }
         }
+        topology.take_from_host(host);
+        topology.set_local([], []);
         topology
     }
 
-    /// The same with other routes.
-    pub(super) fn with_routes(&self, routes: &[StaticRoute]) -> Topology {
-        Topology { local: self.local.clone(), ..Topology::new(self.interfaces.clone(), routes) }
+    fn take_from_host(&mut self, host: &HostNetwork) {
+        let carried = host.addresses.iter().map(|(_, own)| own.addr());
+        self.carried_anywhere = carried.filter(|own| !is_link_local(*own)).collect();
+        for (port, subnet) in &host.addresses {
+            if let Some(interface) = self.interfaces.iter_mut().find(|interface| interface.port == *port) {
+                if interface.addresses.iter().all(|own| own.addr() != subnet.addr()) {
+                    interface.addresses.push(*subnet);
+                }
+                self.connect(*port, *subnet, Origin::Host);
+            }
+        }
+        for HostRoute { to, port, gateway, .. } in &host.routes {
+            let target = match gateway {
+                Some(gateway) => Target::Gateway(*port, *gateway),
+                None => Target::OnLink(*port),
+            };
+            if self.insert(*to, target, Origin::Host)
+                && let Some(gateway) = gateway
+            {
+                self.gateways.insert((*port, *gateway));
+            }
+        }
+    }
+
+    /// The same own addresses beside those of the interfaces.
+    pub(super) fn with_local_of(mut self, other: &Topology) -> Topology {
+        self.set_local(other.vips.iter().copied(), other.local_addresses.iter().copied());
+        self
+    }
+
+    /// False: there is one already, and it stays.
+    fn insert(&mut self, to: IpNet, target: Target, origin: Origin) -> bool {
+        let (port, via) = match target {
+            Target::OnLink(port) => (port, None),
+            Target::Gateway(port, gateway) => (port, Some(gateway)),
+            Target::Nobody => return self.prefixes.insert(to, target),
+        };
+        let new = self.prefixes.insert(to, target);
+        self.routes.extend(new.then_some(KnownRoute { to: to.trunc(), port, via, origin }));
+        new
+    }
+
+    /// The subnet of an own address. That of a single address has nobody else.
+    fn connect(&mut self, port: u16, subnet: IpNet, origin: Origin) {
+        if is_link_local(subnet.addr()) || subnet.prefix_len() == subnet.max_prefix_len() {
+            return;
+        }
+        self.insert(subnet, Target::OnLink(port), origin);
+        // A /31 is two hosts (RFC 3021).
+        if let IpNet::V4(v4) = subnet
+            && v4.prefix_len() < 31
+        {
+            for nobody in [v4.network(), v4.broadcast()] {
+                self.insert(IpNet::V4(Ipv4Net::from(nobody)), Target::Nobody, origin);
+            }
+        }
     }
 
     /// Whether what goes to this neighbour, as itself or as a router, may go elsewhere with another topology.
@@ -79,8 +159,14 @@ impl Topology {
     }
 
     /// Replaces the addresses that are answered beside those of the interfaces.
-    pub(super) fn set_local(&mut self, addresses: impl IntoIterator<Item = IpAddr>) {
-        self.local = addresses.into_iter().collect();
+    pub(super) fn set_local(
+        &mut self,
+        vips: impl IntoIterator<Item = IpAddr>,
+        local_addresses: impl IntoIterator<Item = IpAddr>,
+    ) {
+        self.vips = vips.into_iter().collect();
+        self.local_addresses = local_addresses.into_iter().collect();
+        self.local = self.vips.union(&self.local_addresses).copied().collect();
         self.local.extend(self.interfaces.iter().flat_map(Interface::own_addresses));
     }
 
@@ -101,16 +187,43 @@ impl Topology {
         self.local.contains(&address)
     }
 
-    /// Whether `address` is answered on `port`: own addresses on every port, link-local ones only on theirs.
+    /// Whether `address` is answered on `port`: own addresses on every port, link-local ones only on theirs, a VIP that the host
+    /// decides about where the host carries it.
     pub(super) fn answers(&self, port: u16, address: IpAddr) -> bool {
-        let on_its_port = || self.interface(port).is_some_and(|own| own.own_addresses().any(|owned| owned == address));
-        self.is_local(address) && (!is_link_local(address) || on_its_port())
+        let Some(interface) = self.interface(port).filter(|_| self.is_local(address)) else { return false };
+        let asks_host = interface.vip_answer == VipAnswer::Host && self.vips.contains(&address);
+        !(asks_host || is_link_local(address)) || interface.own_addresses().any(|owned| owned == address)
+    }
+
+    /// Whether `address` is told to everybody on `port`. Behind a router nobody caches our MAC.
+    pub(super) fn announces(&self, port: u16, address: IpAddr) -> bool {
+        let in_subnet = |own: &Interface| {
+            own.addresses.iter().any(|subnet| subnet.contains(&address)) || IpAddr::V6(own.link_local()) == address
+        };
+        self.answers(port, address) && self.interface(port).is_some_and(in_subnet)
+    }
+
+    /// The own addresses that are announced here and were not with `before`, with their ports.
+    pub(super) fn announced_since<'a>(&'a self, before: &'a Topology) -> impl Iterator<Item = (u16, IpAddr)> + 'a {
+        let new = |address: &IpAddr| !before.is_local(*address) || self.carried_anywhere.contains(address);
+        let ports = || self.interfaces.iter().map(|interface| interface.port);
+        let everywhere = self.local().filter(new).flat_map(move |address| ports().map(move |port| (port, address)));
+        everywhere.filter(|(port, address)| self.announces(*port, *address) && !before.announces(*port, *address))
+    }
+
+    /// Whether what comes in by `port` for this own address is the host's.
+    pub(super) fn is_carried(&self, port: u16, address: IpAddr) -> bool {
+        match is_link_local(address) {
+            true => self.carried.contains(&(port, address)),
+            false => self.carried_anywhere.contains(&address),
+        }
     }
 
     /// Whether `address` may have a neighbour entry on `port`.
     pub(super) fn is_neighbor(&self, port: u16, address: IpAddr) -> bool {
         let Some(interface) = self.interface(port) else { return false };
-        let connected = interface.connects(address) || self.gateways.contains(&(port, address));
+        let on_link = || matches!(self.prefixes.get(address), Some(Target::OnLink(on)) if *on == port);
+        let connected = interface.connects(address) || self.gateways.contains(&(port, address)) || on_link();
         connected && is_one_host(address) && !self.is_local(address) && !self.is_nobody(address)
     }
 
@@ -155,21 +268,6 @@ impl Topology {
     }
 }
 
-fn connect(prefixes: &mut Prefixes<Target>, port: u16, subnet: IpNet) {
-    if is_link_local(subnet.addr()) {
-        return;
-    }
-    prefixes.insert(subnet, Target::OnLink(port));
-    // A /31 is two hosts (RFC 3021), a /32 is one.
-    if let IpNet::V4(v4) = subnet
-        && v4.prefix_len() < 31
-    {
-        for nobody in [v4.network(), v4.broadcast()] {
-            prefixes.insert(IpNet::V4(Ipv4Net::from(nobody)), Target::Nobody);
-        }
-    }
-}
-
 /// Whether `address` can be one host's: not unspecified, multicast, broadcast or loopback.
 pub(super) fn is_one_host(address: IpAddr) -> bool {
     let v4_special = matches!(address, IpAddr::V4(v4) if v4.is_broadcast() || v4.octets()[0] == 0);
@@ -191,6 +289,7 @@ mod tests {
             mac: [2, 0, 0, 0, 0, port as u8],
             mtu: 1500,
             addresses: addresses.iter().map(|text| text.parse().unwrap()).collect(),
+            vip_answer: VipAnswer::Always,
         };
         let route =
             |to: &str, gateway: &str, port| StaticRoute { to: to.parse().unwrap(), gateway: address(gateway), port };
@@ -201,8 +300,8 @@ mod tests {
             interface(1, "lan", &["10.0.0.1/24", "10.1.0.0/31"]),
             interface(2, "half", &["128.0.0.1/1"]),
         ];
-        let mut topology = Topology::new(interfaces, &routes);
-        topology.set_local([address("198.51.100.1")]);
+        let mut topology = Topology::new(interfaces, &routes, &HostNetwork::default());
+        topology.set_local([address("198.51.100.1")], []);
         topology
     }
 
@@ -254,7 +353,7 @@ mod tests {
     fn another_route_concerns_routers_and_whom_it_takes() {
         let before = topology();
         let route = StaticRoute { to: "10.0.0.8/32".parse().unwrap(), gateway: address("10.0.0.10"), port: 1 };
-        let after = before.with_routes(&[route]);
+        let after = Topology::new(before.interfaces.clone(), &[route], &HostNetwork::default()).with_local_of(&before);
         assert!(after.is_local(address("198.51.100.1")), "own addresses stay");
         let rows = [
             ("a former gateway", 0, "192.0.2.254", true),

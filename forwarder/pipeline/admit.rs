@@ -65,7 +65,7 @@ impl Shard {
         let (vip, _) = conn.vip();
         self.end(hit.id);
         // The address of a marked service need not be an own one.
-        if self.next_hops.is_local(vip) { Step::Local } else { Step::Refuse(Reason::ServerGone, None) }
+        if self.next_hops.is_local(vip) { Step::Stray } else { Step::Refuse(Reason::ServerGone, None) }
     }
 
     /// Is this TCP conn so far done that a SYN starts another one? Conns of a template are not: the kernel leaves them.
@@ -97,11 +97,13 @@ impl Shard {
             return;
         }
         let Some(service) = service else {
+            let of_service = of_flow && services.find(key).is_some();
             steps[i] = match self.next_hops.is_local(key.dst()) {
                 _ if !of_flow => Step::Local,
+                true if of_service => Step::Stray,
                 true => Step::Local,
                 // Marked, so the network leads it here: sent on, it would come back.
-                false if services.find(key).is_some() => Step::Refuse(Reason::NotForUs, None),
+                false if of_service => Step::Refuse(Reason::NotForUs, None),
                 false => Step::Route,
             };
             return;

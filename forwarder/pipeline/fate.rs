@@ -73,7 +73,9 @@ reasons! {
     HandoffFull = "handoff_full": "the ring to the worker that owns the flow, or that can transmit, was full",
     TxRefused = "tx_refused": "the device refused to transmit",
     AnswerLimited = "answer_limited": "an answer of the director's own was due but over its rate limit, or not to be had",
-    NoBuffer = "no_buffer": "a frame of the director's own or a fragment was due, but every buffer was in use",
+    NoBuffer = "no_buffer": "a frame of the director's own, of the host's, or a fragment was due, but every buffer was in use",
+    HostFull = "host_full": "a frame for the host interface found the ring to it full",
+    HostTooLong = "host_too_long": "a reassembled packet for the host is longer than any frame of a port",
     ControlBusy = "control_busy": "an ARP or neighbour discovery frame found the ring to control full",
     Stopped = "stopped": "the director stopped while the frame waited",
 }

@@ -31,10 +31,13 @@ pub enum Step {
     Admit,
     /// Along this conn.
     Forward(Hit),
-    /// A fragment: kept until its packet is whole.
+    /// A fragment: kept until its packet is whole, or the host's, if nobody but the host has its destination.
     Reassemble,
-    /// Of no conn: to an own address, and answered as a host would, or to another host's, and routed.
+    /// Of no conn and no service: to an own address, and the host's, if it carries that, else answered as a host would; or to
+    /// another host's, and routed.
     Local,
+    /// To a service at an own address, but it starts no conn and belongs to none: answered as a host would.
+    Stray,
     /// To another host: routed.
     Route,
     /// To control.

@@ -104,7 +104,7 @@ impl Frame for MemoryFrame {
         self.0.next = Some(rest);
     }
 
-    fn segments(&self) -> impl Iterator<Item = &[u8]> {
+    fn segments(&self) -> impl Iterator<Item = &[u8]> + Clone {
         std::iter::successors(Some(self), |segment| segment.0.next.as_ref()).map(MemoryFrame::bytes)
     }
 }

@@ -37,7 +37,7 @@ pub trait Frame: Send + Sized {
     /// Hangs a frame with all its segments behind this one, which is one segment.
     fn chain(&mut self, rest: Self);
     /// The bytes of each segment, the first one's first.
-    fn segments(&self) -> impl Iterator<Item = &[u8]>;
+    fn segments(&self) -> impl Iterator<Item = &[u8]> + Clone;
     /// The bytes of all segments together.
     fn total_bytes(&self) -> usize {
         self.segments().map(<[u8]>::len).sum()

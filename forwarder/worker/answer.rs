@@ -39,7 +39,17 @@ impl Said {
 }
 
 impl<P: Port> Worker<P> {
-    /// A packet that no service takes. For an own address it is answered as a host does, for another one it is routed.
+    /// A packet that no service takes: the host's, if it has the address.
+    pub(super) fn local(&mut self, port: usize, frame: P::Frame, parsed: &Parsed, now: Now) {
+        let (_, destination) = addresses(&frame.bytes()[usize::from(parsed.l3)..]);
+        match self.is_hosts(port, destination) {
+            true => self.pass(port, &frame),
+            false => self.answer(port, frame, parsed, now),
+        }
+    }
+
+    /// A packet that neither a conn nor the host takes. For an own address it is answered as a host does, for another one it
+    /// is routed.
     pub(super) fn answer(&mut self, port: usize, frame: P::Frame, parsed: &Parsed, now: Now) {
         let mut room = [0; icmp::ERROR_BYTES_MAX];
         let l3 = packet(&frame, parsed, &mut room);

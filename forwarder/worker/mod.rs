@@ -5,6 +5,7 @@ mod answer;
 mod egress;
 mod forward;
 pub mod held;
+mod host;
 pub mod idle;
 pub mod limit;
 pub mod peers;
@@ -14,6 +15,8 @@ pub mod route;
 
 use crate::director::WorkerParts;
 use crate::fragments::Waiting;
+use crate::host::WorkerHost;
+use crate::host::ring::{FrameRoom, frame_room};
 use crate::pipeline::{Batch, Class, Fate, Now, Reason, Shard, Step, admit, track};
 use crate::port::{Burst, Frame, Port};
 use crate::snapshot::Snapshots;
@@ -56,6 +59,8 @@ pub struct Worker<P: Port> {
     answers: AnswerLimit,
     redirects: AnswerLimit,
     rings: WorkerRings,
+    host: WorkerHost,
+    host_room: FrameRoom,
     snapshots: Snapshots,
     published: Arc<Published>,
     housekeeping_ms: u64,
@@ -64,7 +69,7 @@ pub struct Worker<P: Port> {
 impl<P: Port> Worker<P> {
     /// A worker over these ports; a port's number is its place in the list. `answers_per_s` 0: answers are not limited.
     pub fn new(parts: WorkerParts, ports: Vec<WorkerPort<P>>, peers: Peers<P::Frame>, answers_per_s: u64) -> Self {
-        let WorkerParts { mut shard, rings, snapshots, published } = parts;
+        let WorkerParts { mut shard, rings, host, snapshots, published } = parts;
         let fragments = Waiting::new(Seed::new(std::array::from_fn(|_| shard.random.u64(..))));
         Self {
             shard,
@@ -75,6 +80,8 @@ impl<P: Port> Worker<P> {
             answers: AnswerLimit::new(answers_per_s, ANSWERS_BURST),
             redirects: AnswerLimit::new(REDIRECTS_PER_S, REDIRECTS_BURST),
             rings,
+            host,
+            host_room: frame_room(),
             snapshots,
             published,
             housekeeping_ms: 0,
@@ -101,6 +108,7 @@ impl<P: Port> Worker<P> {
         }
         busy |= self.take_in(now);
         self.keep_house(now);
+        busy |= self.send_for_host(busy);
         // After everything that sends: what is queued when a turn ends has no fate yet.
         self.egress.flush(&mut self.shard.counts);
         busy |= self.shard.expire(now);
@@ -241,10 +249,13 @@ impl<P: Port> Worker<P> {
             let port = usize::from(parsed.port);
             match *step {
                 Step::Forward(hit) => self.forward(port, frame, parsed, hit, now),
+                Step::Reassemble if self.is_hosts_alone(port, key.dst()) => self.pass(port, &frame),
                 Step::Reassemble => self.reassemble(frame, parsed, key, now),
                 Step::Neighbor => self.report_neighbor(port, frame),
-                Step::Local => self.answer(port, frame, parsed, now),
+                Step::Local => self.local(port, frame, parsed, now),
+                Step::Stray => self.answer(port, frame, parsed, now),
                 Step::Route => self.route(port, frame, parsed, now),
+                Step::Refuse(reason, _) if self.host_listens(port, reason) => self.pass(port, &frame),
                 Step::Refuse(reason, tell) => self.refuse(port, frame, parsed, reason, tell, now),
                 Step::Admit => unreachable!("admit leaves no frame undecided"),
             }
@@ -276,14 +287,6 @@ impl<P: Port> Worker<P> {
             }
         }
         obeyed
-    }
-
-    fn report_neighbor(&mut self, port: usize, frame: P::Frame) {
-        let fate = match self.rings.report_neighbor(port as u16, frame.bytes()) {
-            true => Fate::Consumed,
-            false => Fate::Dropped(Reason::ControlBusy),
-        };
-        self.shard.counts.count(fate);
     }
 
     fn keep_house(&mut self, now: Now) {

@@ -44,7 +44,10 @@ fn a_wrong_command_line_is_told_the_right_one() {
     for (arguments, says) in [
         (vec!["shwo"], "unrecognized subcommand 'shwo'"),
         (vec!["check"], "<FILE>"),
-        (vec!["show", "wrokers"], "[possible values: services, conns, ports, workers, drops, neighbors, version]"),
+        (
+            vec!["show", "wrokers"],
+            "[possible values: services, conns, ports, workers, drops, neighbors, routes, version]",
+        ),
     ] {
         let outcome = uvs(&arguments);
         assert_eq!((outcome.status, outcome.out.as_str()), (Some(2), ""), "{arguments:?}");
@@ -55,7 +58,7 @@ fn a_wrong_command_line_is_told_the_right_one() {
 #[test]
 fn nothing_can_be_shown_without_a_director() {
     let folder = tempfile::tempdir().unwrap();
-    for what in ["services", "conns", "ports", "workers", "drops", "neighbors", "version"] {
+    for what in ["services", "conns", "ports", "workers", "drops", "neighbors", "routes", "version"] {
         let run_dir = folder.path().display().to_string();
         fails(
             &["show", what, "--run-dir", &run_dir],

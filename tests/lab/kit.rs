@@ -7,6 +7,9 @@ use conntrack::{Conn, Tick};
 use std::collections::HashMap;
 use std::net::IpAddr;
 use uvs::director::Control;
+use uvs::host::HostEnds;
+use uvs::host::ring::frame_room;
+use uvs::neigh::HostNetwork;
 use uvs::pipeline::{Now, Reason};
 use uvs::port::memory::{Cable, MemoryFrame, MemoryPool, MemoryPort};
 use uvs::port::{Burst, Port};
@@ -45,6 +48,8 @@ pub struct Lab {
     pub pool: MemoryPool,
     /// Bytes of memory that control took since the start, less those that it gave back.
     pub control_bytes: i64,
+    /// The ends of the rings to and from the host, if a port has a host interface.
+    pub host: Option<HostEnds>,
     /// The time.
     pub now_ms: u64,
     /// Hosts answer ARP and neighbour discovery.
@@ -72,7 +77,8 @@ impl Lab {
         let config = config::parse(config, "lab.toml").unwrap_or_else(|errors| panic!("{errors}"));
         let macs: Vec<_> = (0..config.ports.len()).map(|port| port_mac(port).0).collect();
         let now_ms = 1_000;
-        let (control, parts) = Control::new(config, &macs, SEED, Now::from_ms(now_ms)).unwrap();
+        let (mut control, parts) = Control::new(config, &macs, SEED, Now::from_ms(now_ms)).unwrap();
+        let host = control.take_host_ends();
         let mut cables: Vec<Cable> = Vec::new();
         let pool = MemoryPool::default();
         let mut workers = Vec::new();
@@ -86,7 +92,8 @@ impl Lab {
             }
             workers.push(Worker::new(parts, ports, peers, answers_per_s));
         }
-        Lab { control, workers, cables, pool, control_bytes: 0, now_ms, hosts_answer: true, moved: HashMap::new() }
+        let (control_bytes, hosts_answer, moved) = (0, true, HashMap::new());
+        Lab { control, workers, cables, pool, control_bytes, host, now_ms, hosts_answer, moved }
     }
 
     /// Puts a frame in and gives what left because of it.
@@ -116,6 +123,29 @@ impl Lab {
             }
         }
         panic!("frames still move after {TURNS_MAX} turns");
+    }
+
+    /// What the host has got since the last call: frames with their ports.
+    pub fn host_got(&mut self) -> Vec<Left> {
+        let mut room = frame_room();
+        let mut got = Vec::new();
+        for ring in &mut self.host.as_mut().expect("a host interface").from_workers {
+            while let Some((port, frame)) = ring.pop(&mut room) {
+                got.push(Left { port: usize::from(port), frame: frame.to_vec() });
+            }
+        }
+        got
+    }
+
+    /// The host sends a frame by a port. False: it must wait.
+    pub fn host_sends(&mut self, port: usize, frame: &[u8]) -> bool {
+        self.host.as_mut().expect("a host interface").sender(port as u16).push(port as u16, [frame]).is_ok()
+    }
+
+    /// The host configures its interfaces; what leaves because of it.
+    pub fn host_has(&mut self, network: HostNetwork) -> Vec<Left> {
+        self.control.set_host(network);
+        self.settle()
     }
 
     /// The time as the director has it.

@@ -11,6 +11,7 @@ mod flood;
 mod floods;
 mod fragments;
 mod generator;
+mod host;
 mod hostile;
 mod kit;
 mod marks;

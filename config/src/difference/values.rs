@@ -4,7 +4,7 @@
 use humantime::format_duration;
 use std::time::Duration;
 
-use crate::{Director, Eal, HugePages, Idle, Ipvs, Port, RealServer, Service, Timeouts};
+use crate::{Director, Eal, HugePages, Idle, Ipvs, Port, RealServer, Service, Timeouts, VipAnswer};
 
 /// Keys with their values.
 pub(super) type Values = Vec<(&'static str, String)>;
@@ -45,12 +45,15 @@ pub(super) fn eal(eal: &Eal) -> Values {
 
 /// All but the name, by which ports are compared, and the gateways.
 pub(super) fn port(port: &Port) -> Values {
-    let Port { name: _, device, addresses, gateway: _, gateway6: _, mtu, queues } = port;
+    let Port { name: _, device, addresses, gateway: _, gateway6: _, mtu, queues, host, vip_answer } = port;
+    let answer = VipAnswer::WORDS.iter().find(|(_, answer)| answer == vip_answer).map(|(word, _)| *word);
     vec![
         ("device", device.to_string()),
         ("addresses", list(addresses)),
         ("mtu", mtu.to_string()),
         ("queues", or_none(*queues)),
+        ("host", or_none(host.as_deref())),
+        ("vip_answer", or_none(answer)),
     ]
 }
 

@@ -37,6 +37,7 @@ impl Answer {
             What::Workers => Answer::Lines(line(&director.workers())),
             What::Drops => Answer::Lines(line(&director.drops())),
             What::Neighbors => Answer::Lines(line(&director.neighbors())),
+            What::Routes => Answer::Lines(line(&director.routes())),
             What::Version => Answer::Lines(line(&director.version())),
         }
     }

@@ -19,6 +19,7 @@ fn every_type_survives_json() {
     survives(mock::workers());
     survives(mock::drops());
     survives(mock::neighbors());
+    survives(mock::routes());
     survives(mock::conns());
     survives(MockDirector::default().version());
     survives([Protocol::Tcp, Protocol::Udp, Protocol::Sctp, Protocol::Icmp, Protocol::Icmpv6, Protocol::Ip]);
@@ -63,6 +64,7 @@ fn json_names_are_stable() {
             "steering": "one worker owns every flow",
             "rx_packets": 123_456_789, "tx_packets": 12, "rx_missed": 3, "rx_errors": 0, "rx_chained": 0, "rx_no_buffer": 0,
             "tx_errors": 0, "addresses": ["192.0.2.1/24", "2001:db8::1/64"],
+            "host": {"name": "uvs0", "to_host": 12, "from_host": 7, "refused": 1},
         })
     );
     assert_eq!(
@@ -82,7 +84,11 @@ fn json_names_are_stable() {
     );
     assert_eq!(
         as_json(&mock::neighbors())["neighbors"][0],
-        json!({"address": "192.0.2.254", "mac": "02:00:00:00:00:fe", "port": "wan", "state": "reachable", "age_s": 12})
+        json!({"address": "192.0.2.254", "mac": "02:00:00:00:00:fe", "port": "wan", "state": "reachable", "origin": "resolved", "age_s": 12})
+    );
+    assert_eq!(
+        as_json(&mock::routes())["routes"][0],
+        json!({"destination": "0.0.0.0/0", "via": "192.0.2.254", "port": "wan", "origin": "host"})
     );
     assert_eq!(as_json(&mock::drops())["lcores"], json!([1, 2]));
     assert_eq!(

@@ -2,7 +2,7 @@
 
 use super::count;
 use super::grid::{Grid, wrap};
-use crate::show::{Neighbors, Port, Ports, Version};
+use crate::show::{Neighbors, Port, Ports, Routes, Version};
 
 /// Before each line of a sentence about a port.
 const STEERING_INDENT: &str = "\n  ";
@@ -40,6 +40,11 @@ pub fn ports(ports: &Ports, columns: Option<usize>) -> String {
             let width = columns.map_or(usize::MAX, |columns| columns.saturating_sub(STEERING_INDENT.len()));
             wrap(&port.steering, width).iter().for_each(|line| lines.extend([STEERING_INDENT, line]));
         }
+        if let Some(host) = &port.host {
+            let [to_host, from_host, refused] = [host.to_host, host.from_host, host.refused].map(count);
+            lines +=
+                &format!("\n  host {}: {to_host} to it, {from_host} from it, {refused} it did not take", host.name);
+        }
         lines.extend(port.addresses.iter().map(|address| format!("\n  {address}")));
     }
     format!("{}\n{}{lines}\n", what.text_within(columns), counts.text_within(columns))
@@ -61,15 +66,31 @@ fn what_cells(port: &Port) -> Vec<String> {
 
 /// The table of `uvs show neighbors`.
 pub fn neighbors(neighbors: &Neighbors, columns: Option<usize>) -> String {
-    let mut grid = Grid::new([4]);
-    grid.row(["address", "mac", "port", "state", "age"]);
+    let mut grid = Grid::new([5]);
+    grid.row(["address", "mac", "port", "state", "origin", "age"]);
     for neighbor in &neighbors.neighbors {
         grid.row([
             neighbor.address.to_string(),
             neighbor.mac.as_deref().unwrap_or("-").into(),
             neighbor.port.to_string(),
             neighbor.state.to_string(),
+            neighbor.origin.to_string(),
             neighbor.age_s.map_or("-".into(), |seconds| format!("{seconds}s")),
+        ]);
+    }
+    grid.text_within(columns)
+}
+
+/// The table of `uvs show routes`.
+pub fn routes(routes: &Routes, columns: Option<usize>) -> String {
+    let mut grid = Grid::new([]);
+    grid.row(["destination", "via", "port", "origin"]);
+    for route in &routes.routes {
+        grid.row([
+            route.destination.to_string(),
+            route.via.map_or("-".into(), |via| via.to_string()),
+            route.port.to_string(),
+            route.origin.to_string(),
         ]);
     }
     grid.text_within(columns)

@@ -111,6 +111,7 @@ fn ports_show_device_counters_and_addresses() {
             "",
             "wan: device net_tap0,iface=uvs-wan",
             "  one worker owns every flow",
+            "  host uvs0: 12 to it, 7 from it, 1 it did not take",
             "  192.0.2.1/24",
             "  2001:db8::1/64",
             "lan: device net_tap0,iface=uvs-wan",
@@ -160,9 +161,21 @@ fn neighbors_show_who_is_known() {
     assert_looks(
         neighbors(&mock::neighbors(), Some(80)),
         &[
-            "address     mac               port state     age",
-            "192.0.2.254 02:00:00:00:00:fe wan  reachable 12s",
-            "fd00::11    -                 wan  probing     -",
+            "address     mac               port state     origin   age",
+            "192.0.2.254 02:00:00:00:00:fe wan  reachable resolved 12s",
+            "fd00::11    -                 wan  probing   resolved   -",
+        ],
+    );
+}
+
+#[test]
+fn routes_show_who_said_so() {
+    assert_looks(
+        routes(&mock::routes(), Some(80)),
+        &[
+            "destination  via         port origin",
+            "0.0.0.0/0    192.0.2.254 wan  host",
+            "192.0.2.0/24 -           wan  connected",
         ],
     );
 }

@@ -39,6 +39,7 @@ impl Director {
             mac: mac.0,
             mtu: 1500,
             addresses: addresses.map(|text| text.parse().unwrap()).to_vec(),
+            vip_answer: VipAnswer::Always,
         };
         let interfaces = vec![
             interface(WAN, "wan", WAN_MAC, ["192.0.2.1/24", "2001:db8::1/64"]),
