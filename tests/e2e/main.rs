@@ -5,6 +5,7 @@
 
 mod demo;
 mod floods;
+mod host;
 mod leftovers;
 mod methods;
 mod programs;
@@ -27,10 +28,11 @@ fn uvs_program() -> &'static Path {
 
 type Test = (&'static str, fn() -> Result<(), Failure>);
 
-const TESTS: [Test; 8] = [
+const TESTS: [Test; 9] = [
     ("refusals: one director per device", refusals::one_director_per_device),
     ("tap: every method and family", || methods::test(Attachment::Tap)),
     ("af_packet: every method and family", || methods::test(Attachment::AfPacket)),
+    ("host interface: the machine's only link", host::test),
     ("demo: two at once pass", demo::two_at_once_pass),
     ("demo: fails when the director is killed", demo::director_killed),
     ("demo: fails when a rewrite is broken", demo::rewrite_broken),
