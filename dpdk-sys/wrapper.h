@@ -28,6 +28,11 @@ static const uint64_t SHIM_TX_L4_MASK = RTE_MBUF_F_TX_L4_MASK;
 /* Where the bytes of a frame live; everything else in ol_flags is about offloads. */
 static const uint64_t SHIM_BUFFER_FLAGS = RTE_MBUF_F_INDIRECT | RTE_MBUF_F_EXTERNAL;
 
+static const uint64_t SHIM_RX_VLAN_STRIPPED = RTE_MBUF_F_RX_VLAN_STRIPPED;
+static const uint64_t SHIM_TX_VLAN = RTE_MBUF_F_TX_VLAN;
+static const uint64_t SHIM_RX_VLAN_STRIP = RTE_ETH_RX_OFFLOAD_VLAN_STRIP;
+static const uint64_t SHIM_TX_VLAN_INSERT = RTE_ETH_TX_OFFLOAD_VLAN_INSERT;
+
 static const uint32_t SHIM_PTYPE_ALL = RTE_PTYPE_L2_MASK | RTE_PTYPE_L3_MASK | RTE_PTYPE_L4_MASK;
 static const uint32_t SHIM_PTYPE_L4_MASK = RTE_PTYPE_L4_MASK;
 static const uint32_t SHIM_PTYPE_L4_TCP = RTE_PTYPE_L4_TCP;

@@ -25,6 +25,7 @@
 //! | | `queues` | one per worker | 1 to the number of workers; the others get their frames handed over |
 //! | | `host` | none | name of the kernel interface that is made for the host |
 //! | | `vip_answer` | `"always"` | `"always"`, `"host"`: while the host interface carries the VIP |
+//! | | `vlan` | none | 1 to 4094; several ports may have one device, each with another vlan, one with none |
 //! | `[[neighbor]]` | `address`, `mac` | needed | a host next door |
 //! | | `port` | by subnet | needed for link-local addresses if there are several ports |
 //! | `[[route]]` | `destination`, `via` | needed | prefix, router next door |
@@ -86,7 +87,7 @@ pub use errors::{Errors, Fault};
 pub use fullnat::FullNat;
 pub use ipvs::Ipvs;
 pub use mark::Mark;
-pub use port::{Device, Port, VipAnswer};
+pub use port::{Device, Port, Trunk, VipAnswer};
 pub use route::{Neighbor, Route};
 pub use scheduler::{Flags, Scheduler, UnknownScheduler};
 pub use server::{Method, RealServer, Tunnel};
@@ -121,6 +122,13 @@ pub struct Config {
     pub marks: Vec<Mark>,
     /// `[[service]]`; no two match the same flows.
     pub services: Vec<Service>,
+}
+
+impl Config {
+    /// The devices, each with its ports.
+    pub fn devices(&self) -> Vec<Trunk<'_>> {
+        port::devices(&self.ports)
+    }
 }
 
 /// Reads and checks a file of at most `limits::FILE_BYTES_MAX`.

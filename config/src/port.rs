@@ -1,4 +1,4 @@
-//! `[[port]]`: a device, its addresses, the default routers behind it, and the host's interface on it.
+//! `[[port]]`: a device, or a VLAN on one, its addresses, the default routers behind it, and the host's interface on it.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -8,10 +8,14 @@ use ipnet::IpNet;
 use crate::address::{check_unicast, is_link_local, is_not_a_host_of};
 use crate::director::WORKERS_MAX;
 use crate::network::Network;
-use crate::read::{NOT_YET, Table, Value};
+use crate::read::{Table, Value};
 
-/// Bound of the number of ports (RTE_MAX_ETHPORTS of Debian's DPDK).
-pub const PORTS_MAX: usize = 32;
+/// Bound of the number of ports: their numbers have 8 bits.
+pub const PORTS_MAX: usize = 256;
+/// Bound of the number of devices (RTE_MAX_ETHPORTS of Debian's DPDK).
+pub const DEVICES_MAX: usize = 32;
+/// Greatest VLAN id (IEEE 802.1Q; 4095 is reserved).
+pub const VLAN_MAX: u16 = 4094;
 /// Bound of the number of a port's own addresses.
 pub const PORT_ADDRESSES_MAX: usize = 256;
 /// Bound of the length of a port's name.
@@ -30,8 +34,10 @@ pub const MTU_MAX: u16 = 9216;
 pub struct Port {
     /// Name in messages and listings; no other port has it.
     pub name: String,
-    /// The DPDK device; no other port has it.
+    /// The DPDK device; other ports have it with other values of `vlan`.
     pub device: Device,
+    /// The id in the 802.1Q tag of its frames; none: frames without a tag.
+    pub vlan: Option<u16>,
     /// Own addresses, with the length of the connected subnet's prefix. Subnets of two ports do not overlap.
     pub addresses: Vec<IpNet>,
     /// Default router of IPv4, in a connected subnet; at most one port has one.
@@ -40,7 +46,8 @@ pub struct Port {
     pub gateway6: Option<Ipv6Addr>,
     /// Largest IP packet, in bytes.
     pub mtu: u16,
-    /// Receive and transmit queues that the device gets at most; none: as many as there are workers.
+    /// Receive and transmit queues that the device gets at most; none: as another port of the device says, else as many as
+    /// there are workers.
     pub queues: Option<u16>,
     /// Name of the kernel interface by which the host uses the port; no other port has it.
     pub host: Option<String>,
@@ -69,6 +76,38 @@ impl Port {
     }
 }
 
+/// A device and the ports on it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trunk<'a> {
+    /// The device.
+    pub device: &'a Device,
+    /// The names of its ports, joined by `+`.
+    pub name: String,
+    /// Indices of its ports, in the file's order; at least one.
+    pub ports: Vec<usize>,
+    /// What one of them says under `queues`; those that do say the same.
+    pub queues: Option<u16>,
+}
+
+/// The devices of ports, in the order in which the file first names them.
+pub(crate) fn devices(ports: &[Port]) -> Vec<Trunk<'_>> {
+    let mut trunks: Vec<Trunk> = Vec::new();
+    for (index, port) in ports.iter().enumerate() {
+        match trunks.iter_mut().find(|trunk| *trunk.device == port.device) {
+            Some(trunk) => {
+                trunk.name += &format!("+{}", port.name);
+                trunk.ports.push(index);
+                trunk.queues = trunk.queues.or(port.queues);
+            }
+            None => {
+                let (name, queues) = (port.name.clone(), port.queues);
+                trunks.push(Trunk { device: &port.device, name, ports: vec![index], queues });
+            }
+        }
+    }
+    trunks
+}
+
 /// What DPDK drives a port with.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Device {
@@ -95,8 +134,7 @@ impl fmt::Display for Device {
 }
 
 pub(crate) const KEYS: &[&str] =
-    &["name", "device", "addresses", "gateway", "gateway6", "mtu", "queues", "host", "vip_answer"];
-const LATER: &[(&str, &str)] = &[("vlan", NOT_YET)];
+    &["name", "device", "vlan", "addresses", "gateway", "gateway6", "mtu", "queues", "host", "vip_answer"];
 
 pub(crate) fn read(root: &Table, workers: usize, network: &mut Network) {
     if !root.has("port") {
@@ -105,7 +143,7 @@ pub(crate) fn read(root: &Table, workers: usize, network: &mut Network) {
     for table in root.tables("port", PORTS_MAX) {
         let name = table.text_if_any("name").map(str::to_string);
         let table = table.named(name);
-        table.check_keys(KEYS, LATER);
+        table.check_keys(KEYS, &[]);
         if let Some(port) = read_port(&table, workers, network) {
             network.ports.push(port);
         }
@@ -114,7 +152,9 @@ pub(crate) fn read(root: &Table, workers: usize, network: &mut Network) {
 
 fn read_port(table: &Table, workers: usize, network: &Network) -> Option<Port> {
     let name = table.need("name", "a name such as \"wan\"").and_then(|v| read_name(&v, network));
-    let device = table.need("device", DEVICE_RIGHT).and_then(|v| read_device(&v, network));
+    let vlan_value = table.get("vlan");
+    let vlan = vlan_value.as_ref().map_or(Some(None), |v| v.number(1..=VLAN_MAX).map(Some));
+    let device = table.need("device", DEVICE_RIGHT).and_then(|v| read_device(&v, vlan?, network));
     let addresses = read_addresses(table, network);
     let gateway = table.get("gateway").and_then(|v| {
         let address = v.text("the IPv4 address of a router", |text| text.parse().ok())?;
@@ -127,7 +167,10 @@ fn read_port(table: &Table, workers: usize, network: &Network) -> Option<Port> {
         check_gateway(&v, IpAddr::V6(address), &addresses, elsewhere).map(|()| address)
     });
     let mtu = table.get("mtu").map_or(Some(1500), |v| read_mtu(&v, &addresses));
-    let queues = table.get("queues").map_or(Some(None), |v| read_queues(&v, workers).map(Some));
+    let queues = table.get("queues").map_or(Some(None), |v| {
+        let shares = network.ports.iter().filter(|port| device.as_ref() == Some(&port.device));
+        read_queues(&v, workers, shares).map(Some)
+    });
     let host = table.get("host").map_or(Some(None), |v| read_host(&v, network).map(Some));
     let vip_answer = table.get("vip_answer").map_or(Some(VipAnswer::Always), |v| {
         let said = v.word(&VipAnswer::WORDS)?;
@@ -138,7 +181,18 @@ fn read_port(table: &Table, workers: usize, network: &Network) -> Option<Port> {
         Some(said)
     });
     let (queues, host, vip_answer) = (queues?, host?, vip_answer?);
-    Some(Port { name: name?, device: device?, addresses, gateway, gateway6, mtu: mtu?, queues, host, vip_answer })
+    Some(Port {
+        name: name?,
+        device: device?,
+        vlan: vlan?,
+        addresses,
+        gateway,
+        gateway6,
+        mtu: mtu?,
+        queues,
+        host,
+        vip_answer,
+    })
 }
 
 /// The kernel takes more than this, and programs then trip over it.
@@ -175,18 +229,30 @@ fn read_name(value: &Value, network: &Network) -> Option<String> {
 const DEVICE_RIGHT: &str =
     "a PCI address such as \"0000:3b:00.0\" or a virtual device such as \"net_tap0,iface=uvs-wan\"";
 
-fn read_device(value: &Value, network: &Network) -> Option<Device> {
+fn read_device(value: &Value, vlan: Option<u16>, network: &Network) -> Option<Device> {
     let device = value.text(DEVICE_RIGHT, |text| parse_pci(text).or_else(|| parse_vdev(text)))?;
     let same = |other: &Device| match (&device, other) {
         (Device::Vdev { name, .. }, Device::Vdev { name: other, .. }) => name == other,
         (device, other) => *device == *other,
     };
-    if let Some(other) = network.ports.iter().find(|port| same(&port.device)) {
+    let shares: Vec<&Port> = network.ports.iter().filter(|port| same(&port.device)).collect();
+    if let Some(other) = shares.iter().find(|port| port.vlan == vlan) {
+        let (shown, name) = (value.shown(), &other.name);
+        value.fault(match vlan {
+            None => format!("found {shown}, the device of port {name}; must be one of its own, or have a vlan"),
+            Some(id) => format!("found {shown} with vlan {id}, as port {name} has; must be another device or vlan"),
+        });
+        return None;
+    }
+    if let Some(other) = shares.iter().find(|port| port.device != device) {
+        let (shown, other, name) = (value.shown(), &other.device, &other.name);
         value.fault(format!(
-            "found {}, the device of port {}; each port needs one of its own",
-            value.shown(),
-            other.name
+            "found {shown}, the device of port {name} with other arguments; must be \"{other}\" as there"
         ));
+        return None;
+    }
+    if shares.is_empty() && devices(&network.ports).len() == DEVICES_MAX {
+        value.fault(format!("found {}, one more than {DEVICES_MAX} devices; must be at most that many", value.shown()));
         return None;
     }
     Some(device)
@@ -302,10 +368,18 @@ fn read_mtu(value: &Value, addresses: &[IpNet]) -> Option<u16> {
 }
 
 /// Each queue belongs to one worker, so more of them than workers would be nobody's.
-fn read_queues(value: &Value, workers: usize) -> Option<u16> {
+fn read_queues<'a>(value: &Value, workers: usize, mut shares: impl Iterator<Item = &'a Port>) -> Option<u16> {
     let queues = value.number(1..=WORKERS_MAX as u16)?;
     if usize::from(queues) > workers {
         value.fault(format!("found {queues}; director.workers names {workers}, and each owns one queue at most"));
+        return None;
+    }
+    if let Some((other, name)) =
+        shares.find_map(|port| Some((port.queues.filter(|other| *other != queues)?, &port.name)))
+    {
+        value.fault(format!(
+            "found {queues}, but port {name} of the same device has {other}; must be {other}, or left out"
+        ));
         return None;
     }
     Some(queues)

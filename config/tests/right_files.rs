@@ -47,6 +47,24 @@ fn defaults() {
     assert!(config.services.is_empty() && config.routes.is_empty() && config.fullnat.local_addresses.is_empty());
 }
 
+/// Ports on one device, tagged and not; the devices are in the order in which the file first names them.
+#[test]
+fn ports_share_a_device_by_vlan() {
+    let port = |name: &str, device: &str, vlan: &str, net: u8| {
+        format!("[[port]]\nname = \"{name}\"\ndevice = \"{device}\"\n{vlan}\naddresses = [\"192.0.{net}.1/24\"]\n")
+    };
+    let text = port("wan", "0000:3b:00.0", "vlan = 100", 1)
+        + &port("other", "net_tap0", "", 2)
+        + &port("dmz", "3b:00.0", "vlan = 4094\nqueues = 1", 3)
+        + &port("native", "3b:00.0", "", 4);
+    let config = parse(&text);
+    let vlans: Vec<_> = config.ports.iter().map(|port| port.vlan).collect();
+    assert_eq!(vlans, [Some(100), None, Some(4094), None, None]);
+    let devices: Vec<_> = config.devices().into_iter().map(|trunk| (trunk.name, trunk.ports, trunk.queues)).collect();
+    let expected = [("wan+dmz+native", vec![0, 2, 3], Some(1)), ("other", vec![1], None), ("lan", vec![4], None)];
+    assert_eq!(devices, expected.map(|(name, ports, queues)| (name.to_string(), ports, queues)));
+}
+
 #[test]
 fn a_port_with_a_host_interface() {
     let config = parse("[[port]]\nname = \"wan\"\ndevice = \"net_null0\"\nhost = \"uvs0\"\nvip_answer = \"host\"\n");

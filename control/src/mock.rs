@@ -171,6 +171,7 @@ pub(crate) fn ports() -> Ports {
         driver: "net_tap".into(),
         mac: "02:00:00:00:00:01".into(),
         mtu: 1500,
+        device_mtu: 1504,
         link: true,
         speed_mbps: Some(10_000),
         rx_queues: 2,
@@ -186,6 +187,7 @@ pub(crate) fn ports() -> Ports {
     };
     let lan = Port {
         name: "lan".into(),
+        vlan: Some(100),
         link: false,
         speed_mbps: None,
         rss: None,

@@ -131,12 +131,18 @@ pub struct Port {
     pub name: Name,
     /// As in the file: "0000:3b:00.0", "net_tap0,iface=uvs-wan".
     pub device: Name,
+    /// The id in the tag of its frames; null: they have none. Ports with a VLAN share their device, MAC, link, queues and counters.
+    #[serde(default)]
+    pub vlan: Option<u16>,
     /// DPDK's driver: "net_tap", "net_ixgbe".
     pub driver: Name,
     /// "02:00:00:00:00:01".
     pub mac: Name,
     /// Largest IP packet in bytes.
     pub mtu: u16,
+    /// The device's MTU: the largest of its ports', with room for a tag.
+    #[serde(default)]
+    pub device_mtu: u16,
     /// The link is up.
     pub link: bool,
     /// Megabits a second; null when the device does not know.

@@ -2,7 +2,8 @@
 //! Shared by `uvs demo` and the end-to-end tests. Everything ends when it is dropped.
 //!
 //! The director's ports are either net_tap devices, which appear in the director's namespace when it starts and whose kernel ends are
-//! then moved to where the wire leads, or net_af_packet on veth pairs, which are there before.
+//! then moved to where the wire leads, or net_af_packet on veth pairs, which are there before. With VLANs both ports are on one such
+//! device, and its far end is a trunk from which the kernel's VLAN interfaces lead on.
 
 use std::fs;
 use std::net::IpAddr;
@@ -11,14 +12,17 @@ use std::time::Duration;
 
 use super::Failure;
 use super::namespace::{Namespace, remove_files, run_tag, wait_for_interface};
-use super::plan::{CLIENTS, FAMILIES, Family, MTU, Method, SERVERS, Service};
+use super::plan::{Attached, CLIENTS, FAMILIES, Family, MTU, Method, SERVERS, Service};
 
 /// Interface in the client's namespace that leads to the director.
 pub const CLIENT_WAN: &str = "wan";
 /// The director's interfaces in its own namespace, wan and lan.
 const DIRECTOR_ENDS: [&str; 2] = ["uvs-wan", "uvs-lan"];
-/// The same with the numbers of their devices.
-const DIRECTOR_PORTS: [(usize, &str); 2] = [(0, DIRECTOR_ENDS[0]), (1, DIRECTOR_ENDS[1])];
+/// The director's only interface, if both ports are VLANs of one device, and its far end.
+const DIRECTOR_TRUNK: &str = "uvs-trunk";
+const TRUNK: &str = "trunk";
+/// The VLANs of wan and lan.
+const VLANS: [u16; 2] = [100, 200];
 /// The bridge's end of the director's lan.
 const BRIDGE_LAN: &str = "director";
 /// Routing table for what DR and TUN servers send from a VIP.
@@ -44,6 +48,10 @@ pub enum Attachment {
     Tap,
     /// net_af_packet on the ends of veth pairs.
     AfPacket,
+    /// One net_tap with two VLANs.
+    TapTrunk,
+    /// One net_af_packet with two VLANs.
+    AfPacketTrunk,
 }
 
 /// The namespaces, and a directory for files.
@@ -96,26 +104,38 @@ impl Network {
         self.attachment
     }
 
-    /// What the director's file says under `device`, for wan and lan. A tap has as many queues as it is asked for; packet
-    /// sockets are told, and the kernel spreads flows over them (a fanout by hash).
-    pub fn devices(&self, queues: usize) -> [String; 2] {
-        DIRECTOR_PORTS.map(|(port, end)| match self.attachment {
-            Attachment::Tap => format!("net_tap{port},iface={end}"),
-            Attachment::AfPacket => format!("net_af_packet{port},iface={end},qpairs={queues}"),
+    /// What the director's file says of wan and lan. A tap has as many queues as it is asked for; packet sockets are told, and
+    /// the kernel spreads flows over them (a fanout by hash).
+    pub fn attached(&self, queues: usize) -> [Attached; 2] {
+        let tap = |number: usize, end: &str| format!("net_tap{number},iface={end}");
+        let af_packet = |number: usize, end: &str| format!("net_af_packet{number},iface={end},qpairs={queues}");
+        let plain = |device: String| Attached { device, vlan: None };
+        [0, 1].map(|port| match self.attachment {
+            Attachment::Tap => plain(tap(port, DIRECTOR_ENDS[port])),
+            Attachment::AfPacket => plain(af_packet(port, DIRECTOR_ENDS[port])),
+            Attachment::TapTrunk => Attached { device: tap(0, DIRECTOR_TRUNK), vlan: Some(VLANS[port]) },
+            Attachment::AfPacketTrunk => Attached { device: af_packet(0, DIRECTOR_TRUNK), vlan: Some(VLANS[port]) },
         })
     }
 
     /// Takes the director's lan "down", so that the device refuses to transmit, and "up" again: a tap's kernel side, or the
     /// interface under a packet socket.
     pub fn set_way_to_servers(&self, state: &str) -> Result<(), Failure> {
+        let [_, lan] = DIRECTOR_ENDS;
         match self.attachment {
             Attachment::Tap => self.lan.ip(&format!("link set {BRIDGE_LAN} {state}")),
-            Attachment::AfPacket => self.director.ip(&format!("link set {} {state}", DIRECTOR_ENDS[1])),
+            Attachment::AfPacket => self.director.ip(&format!("link set {lan} {state}")),
+            Attachment::TapTrunk => self.lan.ip(&format!("link set {TRUNK} {state}")),
+            Attachment::AfPacketTrunk => self.director.ip(&format!("link set {DIRECTOR_TRUNK} {state}")),
         }
     }
 
     /// Connects the wires to a director, which runs and has configured its ports by now.
     pub fn attach(&self) -> Result<(), Failure> {
+        if self.attachment == Attachment::TapTrunk {
+            self.move_tap(DIRECTOR_TRUNK, &self.lan, TRUNK, "02:00:00:00:c1:00")?;
+            self.split_trunk()?;
+        }
         if self.attachment == Attachment::Tap {
             self.move_tap(DIRECTOR_ENDS[0], &self.client, CLIENT_WAN, "02:00:00:00:c1:01")?;
             self.move_tap(DIRECTOR_ENDS[1], &self.lan, BRIDGE_LAN, "02:00:00:00:c1:02")?;
@@ -153,26 +173,46 @@ impl Network {
 
         let way_back = FAMILIES.map(|family| add_address(family.way_back(), family.prefix(), "lan"));
         self.client.ip(&format!("link set lan up\n{}", way_back.concat()))?;
-        if self.attachment == Attachment::AfPacket {
-            self.wire_veths()?;
+        match self.attachment {
+            Attachment::AfPacket => self.wire_veths(),
+            Attachment::AfPacketTrunk => {
+                self.wire_veth(DIRECTOR_TRUNK, TRUNK, &self.lan)?;
+                self.split_trunk()
+            }
+            Attachment::Tap | Attachment::TapTrunk => Ok(()),
         }
-        Ok(())
+    }
+
+    /// The trunk's two VLANs as the kernel's interfaces, each where the wire of its port would lead.
+    fn split_trunk(&self) -> Result<(), Failure> {
+        let [wan, lan] = VLANS;
+        self.lan.ip(&format!(
+            "link set dev {TRUNK} up\n\
+             link add link {TRUNK} name {BRIDGE_LAN} type vlan id {lan}\n\
+             link add link {TRUNK} name {CLIENT_WAN} type vlan id {wan}\n\
+             link set dev {CLIENT_WAN} netns {}\n",
+            self.client.name()
+        ))?;
+        self.wire_ends()
     }
 
     /// The director's ports as veth pairs. A veth peer would leave checksums unfinished and join segments to 64 KB frames, which a
     /// packet socket hands over as they are: both are switched off on both ends.
     fn wire_veths(&self) -> Result<(), Failure> {
         let [wan, lan] = DIRECTOR_ENDS;
-        for (end, peer, namespace) in [(wan, CLIENT_WAN, &self.client), (lan, BRIDGE_LAN, &self.lan)] {
-            let name = namespace.name();
-            self.director.ip(&format!(
-                "link add name {end} mtu {MTU} type veth peer name {peer} mtu {MTU} netns {name}\n\
-                 link set dev {end} arp off up\n"
-            ))?;
-            self.director.run("ethtool", &["-K", end, "tx", "off", "gro", "off"])?;
-            namespace.run("ethtool", &["-K", peer, "tx", "off", "gro", "off"])?;
-        }
+        self.wire_veth(wan, CLIENT_WAN, &self.client)?;
+        self.wire_veth(lan, BRIDGE_LAN, &self.lan)?;
         self.wire_ends()
+    }
+
+    fn wire_veth(&self, end: &str, peer: &str, namespace: &Namespace) -> Result<(), Failure> {
+        let name = namespace.name();
+        self.director.ip(&format!(
+            "link add name {end} mtu {MTU} type veth peer name {peer} mtu {MTU} netns {name}\n\
+             link set dev {end} arp off up\n"
+        ))?;
+        self.director.run("ethtool", &["-K", end, "tx", "off", "gro", "off"])?;
+        namespace.run("ethtool", &["-K", peer, "tx", "off", "gro", "off"]).map(drop)
     }
 
     /// Addresses and bridge port at the far ends of the director's wires.

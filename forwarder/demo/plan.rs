@@ -185,10 +185,19 @@ pub struct Cores<'a> {
     pub conns_max: u32,
 }
 
-/// The director's configuration file. `devices` are those of the ports wan and lan.
+/// What a port of the director is made of.
+#[derive(Clone, Debug)]
+pub struct Attached {
+    /// What the file says under `device`.
+    pub device: String,
+    /// And under `vlan`.
+    pub vlan: Option<u16>,
+}
+
+/// The director's configuration file. `attached` is for the ports wan and lan.
 pub fn config_file(
     services: &[Service],
-    devices: [&str; 2],
+    attached: &[Attached; 2],
     run_dir: &Path,
     cores: Cores,
     file_prefix: &str,
@@ -208,10 +217,10 @@ pub fn config_file(
     );
     let [v4, v6] = FAMILIES;
     let ports = [
-        ("wan", devices[0], FAMILIES.map(Family::director_wan)),
-        ("lan", devices[1], FAMILIES.map(Family::director_lan)),
+        ("wan", &attached[0], FAMILIES.map(Family::director_wan)),
+        ("lan", &attached[1], FAMILIES.map(Family::director_lan)),
     ];
-    for (name, device, addresses) in ports {
+    for (name, Attached { device, vlan }, addresses) in ports {
         let addresses = FAMILIES.map(|family| {
             let address = addresses.iter().find(|&&address| Family::of(address) == family);
             address.map(|address| format!("\"{address}/{}\"", family.prefix())).unwrap_or_default()
@@ -222,6 +231,9 @@ pub fn config_file(
             "\n[[port]]\nname = \"{name}\"\ndevice = \"{device}\"\naddresses = [{addresses}]\nmtu = {MTU}\nqueues = {}\n",
             cores.queues
         );
+        if let Some(id) = vlan {
+            let _ = writeln!(text, "vlan = {id}");
+        }
     }
     let _ =
         write!(text, "\n[fullnat]\nlocal_addresses = [\"{}\", \"{}\"]\n", v4.local_addresses(), v6.local_addresses());
@@ -265,9 +277,10 @@ mod tests {
     #[test]
     fn the_director_takes_the_file() {
         let services = crate::demo::services();
-        let devices = ["net_tap0,iface=uvs-wan", "net_tap1,iface=uvs-lan"];
+        let port = |device: &str| Attached { device: device.into(), vlan: None };
+        let attached = ["net_tap0,iface=uvs-wan", "net_tap1,iface=uvs-lan"].map(port);
         let cores = Cores { lcores: &[1], queues: 1, conns_max: 1_000 };
-        let text = config_file(&services, devices, Path::new("/tmp/uvs-1-0/run"), cores, "uvs-1-0");
+        let text = config_file(&services, &attached, Path::new("/tmp/uvs-1-0/run"), cores, "uvs-1-0");
         let config = config::parse(&text, "uvs.toml").unwrap_or_else(|errors| panic!("{errors}\n{text}"));
         assert_eq!(config.ports.len(), 2);
         assert_eq!(config.services.len(), services.len());

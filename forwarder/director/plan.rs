@@ -2,7 +2,7 @@
 //! what only the machine can refuse: more conns than it has memory for, a core or a PCI device that it has not.
 
 use crate::cores::Cores;
-use config::{Config, Device, HugePages};
+use config::{Config, Device, HugePages, Trunk};
 use conntrack::Table;
 use std::fmt::Write;
 use std::path::Path;
@@ -41,7 +41,8 @@ pub fn text(config: &Config) -> String {
     line("frames", format!("{} MB for frames and device rings, {pages}", config.eal.memory_mb));
     for port in &config.ports {
         let addresses: Vec<_> = port.addresses.iter().map(ToString::to_string).collect();
-        line("port", format!("{}: {}, mtu {}, {}", port.name, port.device, port.mtu, addresses.join(" ")));
+        let vlan = port.vlan.map(|id| format!(", vlan {id}")).unwrap_or_default();
+        line("port", format!("{}: {}{vlan}, mtu {}, {}", port.name, port.device, port.mtu, addresses.join(" ")));
         if let Some(host) = &port.host {
             let vips = if port.vip_answer == config::VipAnswer::Host {
                 "; VIPs are answered while it carries them"
@@ -89,7 +90,7 @@ pub fn refusals(config: &Config) -> Vec<String> {
     for lcore in config.director.workers.iter().filter(|lcore| !cores.has(**lcore)) {
         refusals.push(format!("director.workers: found {lcore}; this process may run on {cores}"));
     }
-    refusals.extend(config.ports.iter().filter_map(missing_device));
+    refusals.extend(config.devices().iter().filter_map(missing_device));
     refusals
 }
 
@@ -134,13 +135,13 @@ fn available_bytes() -> Option<usize> {
     Some(value("MemAvailable:")? * 1024)
 }
 
-fn missing_device(port: &config::Port) -> Option<String> {
-    let Device::Pci(address) = &port.device else { return None };
+fn missing_device(trunk: &Trunk) -> Option<String> {
+    let Device::Pci(address) = trunk.device else { return None };
     let bound = Path::new("/sys/bus/pci/devices").join(address);
     (!bound.exists()).then(|| {
         format!(
             "port {}: device: found {address:?}, which is no PCI device of this machine; `lspci -D` lists them",
-            port.name
+            trunk.name
         )
     })
 }

@@ -13,13 +13,14 @@ use crate::host::thread::{HostCounts, HostThread};
 use crate::pipeline::Now;
 use crate::port::BURST;
 use crate::port::fault::{Fault, FaultPort, TEST_VARIABLE};
+use crate::port::vlan::TAG_BYTES;
 use crate::steer::{self, Hashes};
 use crate::worker::held::HELD_MAX;
 use crate::worker::idle::IdleWait;
 use crate::worker::limit::ANSWERS_PER_S;
 use crate::worker::peers::{CHAINED_MAX, HANDED_MAX, Peers};
 use crate::worker::{Worker, WorkerPort};
-use config::{Config, Idle};
+use config::{Config, Idle, Trunk};
 use control::{Admin, show};
 use nix::sys::signal::{SigSet, Signal};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -57,13 +58,13 @@ pub fn run(config: Config, file: &Path) -> Result<(), Failure> {
     let (devices, pool) = open_devices(&mut eal, &config, &hashes)?;
     let start = Instant::now();
     let clock = Clock(start);
-    let macs: Vec<_> = devices.iter().map(|device| device.info().mac).collect();
+    let macs = macs(&config, &devices);
     let (mut control, parts) = Control::new(config.clone(), &macs, seed, clock.now())?;
     control.set_file(std::path::absolute(file)?);
     let (host, mut follower) = start_host(&config, &macs, &mut control)?.unzip();
     say_plan(&config, &eal, &devices, &pool);
     let mut devices = devices;
-    let ports = start_devices(&mut control, &mut devices, parts.len(), fault)?;
+    let ports = start_devices(&mut control, &config, &mut devices, parts.len(), fault)?;
     say_steering(&config, &devices);
     let launched = start_workers(&eal, &config, ports, parts, clock, &stop)?;
     log::info!("running; admin socket {}", admin.path().display());
@@ -109,7 +110,7 @@ impl Clock {
 }
 
 fn eal_plan(config: &Config) -> Result<EalPlan, Failure> {
-    let devices = config.ports.iter().map(|port| port.device.to_string().parse::<DeviceAddress>());
+    let devices = config.devices().into_iter().map(|trunk| trunk.device.to_string().parse::<DeviceAddress>());
     Ok(EalPlan {
         workers: config.director.workers.clone(),
         huge_pages: match config.eal.huge_pages {
@@ -128,28 +129,33 @@ fn eal_plan(config: &Config) -> Result<EalPlan, Failure> {
 
 /// Before DPDK looks at a device: a second director must not disturb the first.
 fn claims(config: &Config, plan: &EalPlan) -> Result<Vec<Claim>, Failure> {
-    let claim = |(port, address): (&config::Port, &DeviceAddress)| Ok(Claim::take(&port.name, address)?);
-    config.ports.iter().zip(&plan.devices).map(claim).collect()
+    let claim = |(trunk, address): (Trunk, &DeviceAddress)| Ok(Claim::take(&trunk.name, address)?);
+    config.devices().into_iter().zip(&plan.devices).map(claim).collect()
 }
 
 fn open_devices(eal: &mut Eal, config: &Config, hashes: &Hashes) -> Result<(Vec<Device>, Pool), Failure> {
     let workers = config.director.workers.len();
-    let open = |port: &config::Port| -> Result<Device, Failure> {
-        let mut device = Device::open(eal, &port.name, &port.device.to_string().parse()?)?;
+    let trunks = config.devices();
+    let open = |trunk: &Trunk| -> Result<Device, Failure> {
+        let mut device = Device::open(eal, &trunk.name, &trunk.device.to_string().parse()?)?;
         device.hash_with(hashes.toeplitz.key());
+        if is_tagged(config, trunk) {
+            device.expect_tags();
+        }
         Ok(device)
     };
-    let mut devices = config.ports.iter().map(open).collect::<Result<Vec<_>, _>>()?;
-    let queues_max = |port: &config::Port| port.queues.map_or(workers, usize::from);
-    let queues: Vec<_> =
-        devices.iter().zip(&config.ports).map(|(device, port)| device.queues(queues_max(port))).collect();
-    let mtu_max = config.ports.iter().map(|port| port.mtu).max().unwrap_or_default();
+    let mut devices = trunks.iter().map(open).collect::<Result<Vec<_>, _>>()?;
+    let queues_max = |trunk: &Trunk| trunk.queues.map_or(workers, usize::from);
+    let queues: Vec<_> = devices.iter().zip(&trunks).map(|(device, trunk)| device.queues(queues_max(trunk))).collect();
+    let mtus: Vec<_> =
+        trunks.iter().zip(&devices).map(|(trunk, device)| mtu(config, trunk, device.mtu_max())).collect();
+    let mtu_max = mtus.iter().copied().max().unwrap_or_default();
     let between = HANDED_MAX + BURST * (workers - 1);
     let (in_rings, chained) = if workers > 1 { (between, CHAINED_MAX) } else { (0, 0) };
     let waiting = workers * (HELD_MAX + FRAGMENTS_MAX + in_rings) + chained;
     let pool = Pool::create(eal, &queues, workers, waiting as u32, mtu_max)?;
-    for ((device, queues), port) in devices.iter_mut().zip(queues).zip(&config.ports) {
-        device.configure(queues, port.mtu, &pool)?;
+    for ((device, queues), mtu) in devices.iter_mut().zip(queues).zip(mtus) {
+        device.configure(queues, mtu, &pool)?;
     }
     Ok((devices, pool))
 }
@@ -171,6 +177,28 @@ fn start_host(
     Ok(Some((HostThread::start(taps, ends)?, Follower::new(interfaces)?)))
 }
 
+/// Has the device a port with a VLAN?
+fn is_tagged(config: &Config, trunk: &Trunk) -> bool {
+    trunk.ports.iter().any(|port| config.ports[*port].vlan.is_some())
+}
+
+/// A device's MTU: the largest of its ports', and room for a tag. Devices that count no tag as part of the MTU do without.
+fn mtu(config: &Config, trunk: &Trunk, mtu_max: u16) -> u16 {
+    let largest = trunk.ports.iter().map(|port| config.ports[*port].mtu).max().unwrap_or_default();
+    let tagged = largest + TAG_BYTES as u16;
+    if is_tagged(config, trunk) && tagged <= mtu_max { tagged } else { largest }
+}
+
+/// The MAC of each port: its device's.
+fn macs(config: &Config, devices: &[Device]) -> Vec<[u8; 6]> {
+    let mut macs = vec![[0; 6]; config.ports.len()];
+    for (trunk, device) in config.devices().iter().zip(devices) {
+        let mac = device.info().mac;
+        trunk.ports.iter().for_each(|port| macs[*port] = mac);
+    }
+    macs
+}
+
 fn say_plan(config: &Config, eal: &Eal, devices: &[Device], pool: &Pool) {
     plan::text(config).lines().for_each(|line| log::info!("{line}"));
     log::info!("memory    {}; {} frames", eal.memory(), pool.frames());
@@ -184,6 +212,11 @@ fn say_plan(config: &Config, eal: &Eal, devices: &[Device], pool: &Pool) {
             queues.0,
             queues.1
         );
+        if info.tagged {
+            let (strips, inserts) = (info.vlan.strips, info.vlan.inserts);
+            let by = |device: bool| if device { "by the device" } else { "in software" };
+            log::info!("port      {}: VLAN tags taken off {}, put on {}", info.name, by(strips), by(inserts));
+        }
         if let Some(warning) = info.warning() {
             log::warn!("port {}: {warning}", info.name);
         }
@@ -206,6 +239,7 @@ type WorkerPorts = Vec<WorkerPort<FaultPort<DpdkPort>>>;
 
 fn start_devices(
     control: &mut Control,
+    config: &Config,
     devices: &mut [Device],
     workers: usize,
     fault: Option<Fault>,
@@ -213,14 +247,20 @@ fn start_devices(
     let repeat = steer::owners_repeat(devices.iter().filter_map(Device::table_entries));
     control.repeat_owners_after(repeat);
     let mut ports: Vec<WorkerPorts> = (0..workers).map(|_| Vec::new()).collect();
-    for device in devices {
+    for (device, trunk) in devices.iter_mut().zip(config.devices()) {
         let mac = device.info().mac;
+        let interfaces: Vec<_> = trunk.ports.iter().map(|port| (*port as u8, config.ports[*port].vlan)).collect();
         let views = device.start(workers)?;
         device.spread_by(|entries, queues| steer::queue_table(entries, repeat, workers, queues));
         let senders = views.iter().filter(|view| view.can_send()).count();
         for (worker, view) in views.into_iter().enumerate() {
             let sender = if view.can_send() { worker } else { worker % senders };
-            ports[worker].push(WorkerPort { device: FaultPort::new(view, fault), mac, sender });
+            ports[worker].push(WorkerPort {
+                device: FaultPort::new(view, fault),
+                mac,
+                sender,
+                interfaces: interfaces.clone(),
+            });
         }
     }
     Ok(ports)
@@ -275,15 +315,19 @@ fn work(mut worker: Worker<FaultPort<DpdkPort>>, idle: Idle, clock: Clock, stop:
 }
 
 fn show_ports(config: &Config, devices: &[Device], host: Option<&HostThread>) -> show::Ports {
-    let port = |(number, (device, said)): (usize, (&Device, &config::Port))| {
-        let (info, stats) = (device.info(), device.stats());
+    let trunks = config.devices();
+    let port = |(number, said): (usize, &config::Port)| {
+        let at = trunks.iter().position(|trunk| trunk.ports.contains(&number)).unwrap_or_default();
+        let (info, stats) = (devices[at].info(), devices[at].stats());
         let (queues, steering) = (info.queues, steering_of(config, &info));
         show::Port {
-            name: info.name.into(),
+            name: said.name.clone().into(),
+            vlan: said.vlan,
             device: info.device.into(),
             driver: info.driver.into(),
             mac: crate::wire::Mac(info.mac).to_string().into(),
-            mtu: info.mtu,
+            mtu: if trunks[at].ports.len() > 1 || said.vlan.is_some() { said.mtu } else { info.mtu },
+            device_mtu: info.mtu,
             link: info.link != Link::Down,
             speed_mbps: match info.link {
                 Link::Up { speed_mbps } => speed_mbps,
@@ -304,7 +348,7 @@ fn show_ports(config: &Config, devices: &[Device], host: Option<&HostThread>) ->
             host: said.host.as_ref().map(|name| host_interface(name, host.and_then(|host| host.counts(number as u16)))),
         }
     };
-    show::Ports { ports: devices.iter().zip(&config.ports).enumerate().map(port).collect() }
+    show::Ports { ports: config.ports.iter().enumerate().map(port).collect() }
 }
 
 fn host_interface(name: &str, counts: Option<&HostCounts>) -> show::HostInterface {

@@ -3,7 +3,7 @@
 use super::error::words;
 use super::info::{Link, PortInfo, PortStats, text};
 use super::queues::DESCRIPTORS;
-use super::{Bus, DeviceAddress, DpdkPort, Eal, Error, Pool, Queues, RxRefused, Spread, pci, rss};
+use super::{Bus, DeviceAddress, DpdkPort, Eal, Error, Pool, Queues, RxRefused, Spread, VlanOffload, pci, rss};
 use crate::steer::RSS_KEY_BYTES;
 use dpdk_sys::{rte_eth_conf, rte_eth_dev_info, rte_eth_link, rte_eth_stats, rte_ether_addr};
 use std::collections::BTreeSet;
@@ -35,6 +35,8 @@ pub struct Device {
     /// The director's, if it can hash with that. DPDK points to it as long as the device is open.
     rss_key: Vec<u8>,
     spread: Spread,
+    tagged: bool,
+    vlan: VlanOffload,
     refused: Arc<RxRefused>,
     alive: Arc<()>,
 }
@@ -71,6 +73,8 @@ impl Device {
             every_frame: false,
             rss_key: Vec::new(),
             spread: Spread::OneQueue,
+            tagged: false,
+            vlan: VlanOffload::default(),
             refused: Arc::default(),
             alive: eal.alive.clone(),
         })
@@ -90,6 +94,15 @@ impl Device {
         if rss::why_not(&self.limits).is_none() {
             self.rss_key = rss::key_for(&self.limits, key);
         }
+    }
+
+    /// Frames will have VLAN tags: the device does what it can of the work on them. Before it is configured.
+    pub fn expect_tags(&mut self) {
+        self.tagged = true;
+        self.vlan = VlanOffload {
+            strips: self.limits.rx_offload_capa & dpdk_sys::SHIM_RX_VLAN_STRIP != 0,
+            inserts: self.limits.tx_offload_capa & dpdk_sys::SHIM_TX_VLAN_INSERT != 0,
+        };
     }
 
     /// Sets up queues, which take their frames from `pool`, and the MTU. Not while it is started.
@@ -128,6 +141,12 @@ impl Device {
         self.spread = if by_kernel { Spread::Kernel } else { Spread::OneQueue };
         let mut conf = rte_eth_conf::default();
         conf.rxmode.mtu = mtu.into();
+        if self.vlan.strips {
+            conf.rxmode.offloads |= dpdk_sys::SHIM_RX_VLAN_STRIP;
+        }
+        if self.vlan.inserts {
+            conf.txmode.offloads |= dpdk_sys::SHIM_TX_VLAN_INSERT;
+        }
         if queues.rss {
             let mut with_rss = conf;
             with_rss.rxmode.mq_mode = dpdk_sys::RTE_ETH_MQ_RX_RSS;
@@ -191,6 +210,7 @@ impl Device {
             rx_queue: queue(worker, queues.rx),
             tx_queue: queue(worker, queues.tx),
             pool: pool.clone(),
+            vlan: self.vlan,
             refused: self.refused.clone(),
         });
         let ports = ports.collect();
@@ -252,6 +272,8 @@ impl Device {
             tx_queues_max: self.limits.max_tx_queues,
             every_frame: self.every_frame,
             sends_checksums: self.limits.tx_offload_capa & dpdk_sys::SHIM_TX_CHECKSUMS == dpdk_sys::SHIM_TX_CHECKSUMS,
+            tagged: self.tagged,
+            vlan: self.vlan,
             numa_node: u32::try_from(socket).ok(),
             kernel_name: PortInfo::kernel_name(self.limits.if_index),
         }
@@ -295,7 +317,8 @@ impl Device {
         Ok(())
     }
 
-    fn mtu_max(&self) -> u16 {
+    /// The largest MTU it takes.
+    pub fn mtu_max(&self) -> u16 {
         let limits = &self.limits;
         let by_frame = limits.max_rx_pktlen.saturating_sub(FRAME_OVER_MTU).min(u16::MAX.into()) as u16;
         if limits.max_mtu == u16::MAX { by_frame } else { limits.max_mtu }

@@ -1,6 +1,6 @@
 //! What control shows of a device: plain values, no pointers.
 
-use super::{Queues, RxRefused, Spread};
+use super::{Queues, RxRefused, Spread, VlanOffload};
 use dpdk_sys::rte_eth_stats;
 use std::ffi::{CStr, c_char};
 use std::fmt;
@@ -36,6 +36,10 @@ pub struct PortInfo {
     pub every_frame: bool,
     /// The device can compute IPv4, TCP and UDP checksums of what is sent.
     pub sends_checksums: bool,
+    /// Its frames may have VLAN tags.
+    pub tagged: bool,
+    /// What it does of the work on them.
+    pub vlan: VlanOffload,
     /// Where the device is attached; None if that is nowhere.
     pub numa_node: Option<u32>,
     /// The kernel's interface behind it, in the director's namespace: a tap, an af_packet's.

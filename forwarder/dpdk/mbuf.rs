@@ -51,6 +51,24 @@ impl Mbuf {
         self.header_mut().ol_flags |= dpdk_sys::SHIM_RX_L4_CKSUM_NONE;
     }
 
+    /// The tag that the device took off the frame, if it did; once.
+    #[inline]
+    pub(super) fn take_stripped_tag(&mut self) -> Option<u16> {
+        let header = self.header_mut();
+        let stripped = header.ol_flags & dpdk_sys::SHIM_RX_VLAN_STRIPPED != 0;
+        // Else a sending device might take a receiver's flag for a wish of ours. Who frees the buffer is kept.
+        header.ol_flags &= dpdk_sys::SHIM_BUFFER_FLAGS;
+        stripped.then_some(header.vlan_tci)
+    }
+
+    /// Has the device that transmits the frame put a tag on it.
+    #[inline]
+    pub(super) fn ask_for_tag(&mut self, id: u16) {
+        let header = self.header_mut();
+        header.ol_flags |= dpdk_sys::SHIM_TX_VLAN;
+        header.vlan_tci = id;
+    }
+
     #[inline(always)]
     fn header(&self) -> &rte_mbuf {
         // SAFETY: the mbuf is valid, and borrowed as self is.

@@ -39,7 +39,7 @@ pub use huge::{HugePages, Memory, Pages};
 pub use info::{Link, PortInfo, PortStats};
 pub use mbuf::Mbuf;
 pub use mempool::Pool;
-pub use port::{DpdkPort, RxRefused};
+pub use port::{DpdkPort, RxRefused, VlanOffload};
 pub use queues::Queues;
 pub use rss::Spread;
 pub use runtime_dir::file_prefix;

@@ -1,7 +1,7 @@
 //! One worker's view of a device: its own queues, so no lock; the process's pool, through its own cache.
 
 use super::{Mbuf, Pool, unfinished};
-use crate::port::{BURST, Burst, Frame, Port};
+use crate::port::{BURST, Burst, Frame, Port, vlan};
 use std::ptr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,8 +13,18 @@ pub struct DpdkPort {
     pub(super) rx_queue: Option<u16>,
     pub(super) tx_queue: Option<u16>,
     pub(super) pool: Pool,
+    pub(super) vlan: VlanOffload,
     /// Shared with the device, which stops only when nobody else holds it.
     pub(super) refused: Arc<RxRefused>,
+}
+
+/// Which part of the work on VLAN tags the device does; nothing, if no port of it has a vlan.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct VlanOffload {
+    /// It takes tags off what it receives.
+    pub strips: bool,
+    /// It puts tags on what it transmits.
+    pub inserts: bool,
 }
 
 /// What a device's frames needed before, or instead of, being handed on; all its queues together. Rare, so atomics.
@@ -50,6 +60,9 @@ impl DpdkPort {
     /// Readies frames that are not all plain, gives back those that cannot be used, and closes the gaps. Returns how many
     /// are left.
     fn admit(&self, first: *mut Mbuf, received: usize) -> usize {
+        // A tag that was taken off is read before anything else is done with the frame.
+        let tag = if self.vlan.strips { dpdk_sys::SHIM_RX_VLAN_STRIPPED } else { 0 };
+        let kept = dpdk_sys::SHIM_BUFFER_FLAGS | tag;
         let mut ready = 0;
         for index in 0..received {
             // SAFETY: the caller owns `received` frames from `first` on; each is taken out once, and written back at or
@@ -67,7 +80,7 @@ impl DpdkPort {
                     self.refused.finished.fetch_add(1, Ordering::Relaxed);
                 }
                 // Else a sending device might take a receiver's flag for a wish of ours. Who frees the buffer is kept.
-                (*header).ol_flags = ol_flags & dpdk_sys::SHIM_BUFFER_FLAGS;
+                (*header).ol_flags = ol_flags & kept;
                 first.add(ready).write(frame);
             }
             ready += 1;
@@ -119,5 +132,22 @@ impl Port for DpdkPort {
     fn make(&mut self, bytes: &[u8]) -> Option<Mbuf> {
         let mut frame = self.pool.take()?;
         frame.push(bytes).then_some(frame)
+    }
+
+    #[inline]
+    fn untag(&self, frame: &mut Mbuf) -> Option<u16> {
+        match self.vlan.strips {
+            true => frame.take_stripped_tag().or_else(|| vlan::untag(frame)),
+            false => vlan::untag(frame),
+        }
+    }
+
+    #[inline]
+    fn tag(&self, frame: &mut Mbuf, id: u16) -> bool {
+        if self.vlan.inserts {
+            frame.ask_for_tag(id);
+            return true;
+        }
+        vlan::tag(frame, id)
     }
 }

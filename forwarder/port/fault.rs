@@ -90,6 +90,16 @@ impl<P: Port> Port for FaultPort<P> {
     fn make(&mut self, bytes: &[u8]) -> Option<P::Frame> {
         self.device.make(bytes)
     }
+
+    #[inline]
+    fn untag(&self, frame: &mut P::Frame) -> Option<u16> {
+        self.device.untag(frame)
+    }
+
+    #[inline]
+    fn tag(&self, frame: &mut P::Frame, id: u16) -> bool {
+        self.device.tag(frame, id)
+    }
 }
 
 #[cold]

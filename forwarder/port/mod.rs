@@ -4,6 +4,7 @@
 
 pub mod fault;
 pub mod memory;
+pub mod vlan;
 
 use arrayvec::ArrayVec;
 
@@ -56,4 +57,14 @@ pub trait Port: Send {
     fn tx_burst(&mut self, frames: &mut Burst<Self::Frame>);
     /// A new frame holding a copy of `bytes` behind the device's usual headroom. None if the pool is dry or the bytes do not fit.
     fn make(&mut self, bytes: &[u8]) -> Option<Self::Frame>;
+    /// Takes the 802.1Q tag off a frame that this port received, if the device has not, and gives its id. None: it has none.
+    #[inline]
+    fn untag(&self, frame: &mut Self::Frame) -> Option<u16> {
+        vlan::untag(frame)
+    }
+    /// Puts a tag on a frame that this port will transmit, or has the device do it. False: no room in front of the frame.
+    #[inline]
+    fn tag(&self, frame: &mut Self::Frame, id: u16) -> bool {
+        vlan::tag(frame, id)
+    }
 }

@@ -22,7 +22,7 @@ use crate::port::{Burst, Frame, Port};
 use crate::snapshot::Snapshots;
 use crate::stats::Published;
 use conntrack::Seed;
-use egress::Egress;
+use egress::{Egress, Incoming};
 use held::Held;
 use limit::{ANSWERS_BURST, AnswerLimit};
 use peers::{Handed, Peers};
@@ -38,14 +38,16 @@ const HOUSEKEEPING_MS: u64 = 50;
 /// Idle turns between two publications of the counters.
 const PUBLISH_TURNS: u64 = 256;
 
-/// One port as a worker has it.
+/// One device as a worker has it.
 pub struct WorkerPort<P: Port> {
     /// The device's queues.
     pub device: P,
-    /// The port's MAC.
+    /// The device's MAC, which all its interfaces have.
     pub mac: [u8; 6],
     /// The worker that transmits for this one: itself, if it has a transmit queue.
     pub sender: usize,
+    /// The numbers of its interfaces, each with its VLAN id if it has one. All workers' numbers are the same, from 0 on.
+    pub interfaces: Vec<(u8, Option<u16>)>,
 }
 
 /// A worker and all it owns.
@@ -67,7 +69,7 @@ pub struct Worker<P: Port> {
 }
 
 impl<P: Port> Worker<P> {
-    /// A worker over these ports; a port's number is its place in the list. `answers_per_s` 0: answers are not limited.
+    /// A worker over these devices. `answers_per_s` 0: answers are not limited.
     pub fn new(parts: WorkerParts, ports: Vec<WorkerPort<P>>, peers: Peers<P::Frame>, answers_per_s: u64) -> Self {
         let WorkerParts { mut shard, rings, host, snapshots, published } = parts;
         let fragments = Waiting::new(Seed::new(std::array::from_fn(|_| shard.random.u64(..))));
@@ -92,15 +94,15 @@ impl<P: Port> Worker<P> {
     pub fn turn(&mut self, now: Now) -> bool {
         self.take_up_snapshots(now);
         let mut busy = self.obey(now);
-        for port in 0..self.egress.ports() {
+        for device in 0..self.egress.devices() {
             let mut frames = Burst::new();
-            self.egress.receive(port, &mut frames);
+            self.egress.receive(device, &mut frames);
             if frames.is_empty() {
                 continue;
             }
             busy = true;
             self.shard.counts.received += frames.len() as u64;
-            let mut batch = self.classify(frames.iter().map(|frame| (frame, port)));
+            let mut batch = self.classify_received(device, &mut frames);
             if !self.shard.services.steering.is_single() {
                 self.hand_out(&mut batch, &mut frames);
             }
@@ -229,7 +231,19 @@ impl<P: Port> Worker<P> {
         &mut self.shard
     }
 
-    /// The first stage, of frames and the ports they came by.
+    /// The first stage, of a device's burst.
+    #[inline]
+    fn classify_received(&mut self, device: usize, frames: &mut Burst<P::Frame>) -> Batch {
+        match *self.egress.incoming(device) {
+            Incoming::All(port) => self.classify(frames.iter().map(|frame| (frame, port.into()))),
+            Incoming::ByTag(_) => {
+                let ports = self.egress.untag(device, frames, &mut self.shard.counts);
+                self.classify(frames.iter().zip(ports.iter().copied()))
+            }
+        }
+    }
+
+    /// The first stage, of frames without tags and the ports they came by.
     #[inline]
     fn classify<'a>(&self, frames: impl Iterator<Item = (&'a P::Frame, usize)> + Clone) -> Batch
     where

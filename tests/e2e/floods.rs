@@ -31,9 +31,9 @@ pub fn steps(attachment: Attachment) -> &'static [(&'static str, Step)] {
     const STEPS: &[(&str, Step)] =
         &[("a flood of SYNs", syn_flood), ("a device that refuses", device_refuses), ("a pool that is dry", dry_pool)];
     match attachment {
-        Attachment::Tap => STEPS,
+        Attachment::Tap | Attachment::TapTrunk => STEPS,
         // It leaves what it has no buffer for where it was, and does not count it: nothing to be seen.
-        Attachment::AfPacket => &STEPS[..2],
+        Attachment::AfPacket | Attachment::AfPacketTrunk => &STEPS[..2],
     }
 }
 /// What these directors do wrong when they are told to.

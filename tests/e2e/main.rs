@@ -28,10 +28,13 @@ fn uvs_program() -> &'static Path {
 
 type Test = (&'static str, fn() -> Result<(), Failure>);
 
-const TESTS: [Test; 9] = [
+const TESTS: [Test; 11] = [
     ("refusals: one director per device", refusals::one_director_per_device),
     ("tap: every method and family", || methods::test(Attachment::Tap)),
     ("af_packet: every method and family", || methods::test(Attachment::AfPacket)),
+    // A router on a stick. A tap leaves tags to software, a packet socket gives and takes them beside the frame.
+    ("tap: both ports are VLANs of one", || methods::test_vlans(Attachment::TapTrunk, 1)),
+    ("af_packet: both ports are VLANs of one", || methods::test_vlans(Attachment::AfPacketTrunk, 2)),
     ("host interface: the machine's only link", host::test),
     ("demo: two at once pass", demo::two_at_once_pass),
     ("demo: fails when the director is killed", demo::director_killed),

@@ -65,21 +65,49 @@ const EVERY_CHANGE: &[(&str, Step)] = &[
 const HANDED_OVER: &[(&str, Step)] =
     &[("pages", Bench::pages), ("20 MB both ways", Bench::big_files), ("many conns", Bench::many_conns)];
 
+/// What every method must do where the way to clients and servers is another.
+const ANOTHER_WAY: &[(&str, Step)] = &[
+    ("echo", Bench::echo),
+    ("nothing serves", Bench::nothing_serves),
+    ("pages", Bench::pages),
+    ("20 MB both ways", Bench::big_files),
+    ("path MTU through tunnels", Bench::path_mtu),
+    ("fragments", Bench::fragments),
+    ("a server's own traffic", |bench| routing::through_the_director(&bench.network)),
+];
+
 /// The whole test on one kind of device.
 pub fn test(attachment: Attachment) -> Result<(), Failure> {
     let shared = Forwarding { queues: 1, ..Forwarding::by(2) };
-    let runs = [
-        Run { what: "one worker", forwarding: Forwarding::by(1), fault: None, steps: EVERY_PACKET },
-        Run { what: "two workers with a queue each", forwarding: Forwarding::by(2), fault: None, steps: EVERY_CHANGE },
-        // The second worker lives on what the first hands over, and sends through it.
-        Run { what: "two workers on one queue", forwarding: shared, fault: None, steps: HANDED_OVER },
-        Run {
-            what: "floods",
-            forwarding: floods::FORWARDING,
-            fault: Some(floods::FAULT),
-            steps: floods::steps(attachment),
-        },
-    ];
+    test_runs(
+        attachment,
+        [
+            Run { what: "one worker", forwarding: Forwarding::by(1), fault: None, steps: EVERY_PACKET },
+            Run {
+                what: "two workers with a queue each",
+                forwarding: Forwarding::by(2),
+                fault: None,
+                steps: EVERY_CHANGE,
+            },
+            // The second worker lives on what the first hands over, and sends through it.
+            Run { what: "two workers on one queue", forwarding: shared, fault: None, steps: HANDED_OVER },
+            Run {
+                what: "floods",
+                forwarding: floods::FORWARDING,
+                fault: Some(floods::FAULT),
+                steps: floods::steps(attachment),
+            },
+        ],
+    )
+}
+
+/// Where the way to clients and servers is another: two VLANs of one device, with so many workers and one queue.
+pub fn test_vlans(attachment: Attachment, workers: usize) -> Result<(), Failure> {
+    let forwarding = Forwarding { queues: 1, ..Forwarding::by(workers) };
+    test_runs(attachment, [Run { what: "VLANs", forwarding, fault: None, steps: ANOTHER_WAY }])
+}
+
+fn test_runs(attachment: Attachment, runs: impl IntoIterator<Item = Run>) -> Result<(), Failure> {
     let mut web = served::web_services();
     let mut streams = served::stream_services();
     let all = [web.clone(), streams.clone()].concat();
@@ -266,7 +294,7 @@ impl Bench {
     /// Echo and datagrams that real kernels cut, on both sides. Packet sockets are told by their driver to put fragments together
     /// (PACKET_FANOUT_FLAG_DEFRAG), and then have frames that are longer than its buffers: they cannot show this.
     fn fragments(&mut self) -> Result<(), Failure> {
-        if self.network.attachment() == Attachment::AfPacket {
+        if matches!(self.network.attachment(), Attachment::AfPacket | Attachment::AfPacketTrunk) {
             return Ok(());
         }
         let client = &self.network.client;

@@ -75,7 +75,10 @@ impl Lab {
     /// A director before its first turn: it has asked for no neighbour yet.
     pub fn unstarted(config: &str, answers_per_s: u64) -> Lab {
         let config = config::parse(config, "lab.toml").unwrap_or_else(|errors| panic!("{errors}"));
-        let macs: Vec<_> = (0..config.ports.len()).map(|port| port_mac(port).0).collect();
+        let devices: Vec<Vec<_>> = config.devices().iter().map(|trunk| interfaces(&config, trunk)).collect();
+        let device_of =
+            |port: usize| devices.iter().position(|of| of.iter().any(|(number, _)| usize::from(*number) == port));
+        let macs: Vec<_> = (0..config.ports.len()).map(|port| port_mac(device_of(port).unwrap()).0).collect();
         let now_ms = 1_000;
         let (mut control, parts) = Control::new(config, &macs, SEED, Now::from_ms(now_ms)).unwrap();
         let host = control.take_host_ends();
@@ -85,10 +88,11 @@ impl Lab {
         let peers = Peers::of(parts.len());
         for (worker, (parts, peers)) in parts.into_iter().zip(peers).enumerate() {
             let mut ports = Vec::new();
-            for mac in &macs {
+            for (number, interfaces) in devices.iter().enumerate() {
                 let (cable, port) = Cable::new(&pool);
                 cables.push(cable);
-                ports.push(WorkerPort { device: Device(port), mac: *mac, sender: worker });
+                let (mac, interfaces) = (port_mac(number).0, interfaces.clone());
+                ports.push(WorkerPort { device: Device(port), mac, sender: worker, interfaces });
             }
             workers.push(Worker::new(parts, ports, peers, answers_per_s));
         }
@@ -224,14 +228,15 @@ impl Lab {
 
     /// If the frame asks for a neighbour, a host answers. Gives whether the frame was of neighbour discovery or ARP at all.
     pub fn host_answers(&self, left: &Left) -> bool {
-        let Some(asked) = asked_for(&left.frame) else { return is_neighbor_talk(&left.frame) };
+        let (tag, frame) = without_tag(&left.frame);
+        let Some(asked) = asked_for(&frame) else { return is_neighbor_talk(&frame) };
         let mac = self.moved.get(&asked).copied().unwrap_or(Some(host_mac(asked)));
         // A host does not hear what is for another MAC: it may have had that one once.
-        let heard = |mac: &Mac| left.frame[0] & 1 != 0 || left.frame[..6] == mac.0;
+        let heard = |mac: &Mac| frame[0] & 1 != 0 || frame[..6] == mac.0;
         if self.hosts_answer
             && let Some(mac) = mac.filter(heard)
         {
-            self.cables[left.port].put(&answer_of(&left.frame, mac));
+            self.cables[left.port].put(&with_tag(&tag, answer_of(&frame, mac)));
         }
         true
     }
@@ -274,7 +279,12 @@ impl Drop for Lab {
     }
 }
 
-/// The MAC of the director's port.
+/// The numbers and VLANs of a device's ports.
+fn interfaces(config: &config::Config, trunk: &config::Trunk) -> Vec<(u8, Option<u16>)> {
+    trunk.ports.iter().map(|port| (*port as u8, config.ports[*port].vlan)).collect()
+}
+
+/// The MAC of the director's device.
 pub fn port_mac(port: usize) -> Mac {
     Mac([2, 0, 0, 0, 1, port as u8])
 }
@@ -287,6 +297,19 @@ pub fn host_mac(address: IpAddr) -> Mac {
     };
     let last = &bytes[bytes.len() - 4..];
     Mac([2, 0x10, last[0], last[1], last[2], last[3]])
+}
+
+/// A frame's 802.1Q tag (no bytes, if it has none), and the frame without.
+pub fn without_tag(frame: &[u8]) -> (Vec<u8>, Vec<u8>) {
+    match frame.get(12..16) {
+        Some(tag @ [0x81, 0, ..]) => (tag.to_vec(), [&frame[..12], &frame[16..]].concat()),
+        _ => (Vec::new(), frame.to_vec()),
+    }
+}
+
+/// The frame with that tag behind its MACs.
+pub fn with_tag(tag: &[u8], frame: Vec<u8>) -> Vec<u8> {
+    [&frame[..12], tag, &frame[12..]].concat()
 }
 
 /// The address that an ARP request or a neighbour solicitation asks for.

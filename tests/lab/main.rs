@@ -29,5 +29,6 @@ mod services;
 mod show;
 mod states;
 mod steering;
+mod vlans;
 mod ways;
 mod workers;

@@ -45,10 +45,11 @@ pub(super) fn eal(eal: &Eal) -> Values {
 
 /// All but the name, by which ports are compared, and the gateways.
 pub(super) fn port(port: &Port) -> Values {
-    let Port { name: _, device, addresses, gateway: _, gateway6: _, mtu, queues, host, vip_answer } = port;
+    let Port { name: _, device, vlan, addresses, gateway: _, gateway6: _, mtu, queues, host, vip_answer } = port;
     let answer = VipAnswer::WORDS.iter().find(|(_, answer)| answer == vip_answer).map(|(word, _)| *word);
     vec![
         ("device", device.to_string()),
+        ("vlan", or_none(*vlan)),
         ("addresses", list(addresses)),
         ("mtu", mtu.to_string()),
         ("queues", or_none(*queues)),

@@ -60,7 +60,7 @@ fn json_names_are_stable() {
         as_json(&mock::ports().ports[0]),
         json!({
             "name": "wan", "device": "net_tap0,iface=uvs-wan", "driver": "net_tap", "mac": "02:00:00:00:00:01",
-            "mtu": 1500, "link": true, "speed_mbps": 10_000, "rx_queues": 2, "tx_queues": 2, "rss": "4-tuple",
+            "vlan": null, "mtu": 1500, "device_mtu": 1504, "link": true, "speed_mbps": 10_000, "rx_queues": 2, "tx_queues": 2, "rss": "4-tuple",
             "steering": "one worker owns every flow",
             "rx_packets": 123_456_789, "tx_packets": 12, "rx_missed": 3, "rx_errors": 0, "rx_chained": 0, "rx_no_buffer": 0,
             "tx_errors": 0, "addresses": ["192.0.2.1/24", "2001:db8::1/64"],

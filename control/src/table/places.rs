@@ -9,8 +9,8 @@ const STEERING_INDENT: &str = "\n  ";
 
 /// The tables of `uvs show ports`: what each is, what it counted, and a line with its device and addresses.
 pub fn ports(ports: &Ports, columns: Option<usize>) -> String {
-    let mut what = Grid::new([2, 3, 5, 6]);
-    what.row(["port", "link", "Mbit/s", "mtu", "mac", "rxq", "txq", "driver", "rss"]);
+    let mut what = Grid::new([1, 3, 4, 6, 7]);
+    what.row(["port", "vlan", "link", "Mbit/s", "mtu", "mac", "rxq", "txq", "driver", "rss"]);
     let mut counts = Grid::new(1..8);
     counts.row([
         "port",
@@ -34,8 +34,13 @@ pub fn ports(ports: &Ports, columns: Option<usize>) -> String {
             port.rx_no_buffer,
             port.tx_errors,
         ];
-        counts.row(std::iter::once(port.name.to_string()).chain(counters.map(count)));
-        lines += &format!("\n{}: device {}", port.name, port.device);
+        // Counters are a device's: said once, under the names of all its ports.
+        let of_device: Vec<&str> =
+            ports.ports.iter().filter(|other| other.device == port.device).map(|p| &*p.name).collect();
+        if of_device[0] == port.name {
+            counts.row(std::iter::once(of_device.join("+")).chain(counters.map(count)));
+        }
+        lines += &format!("\n{}: device {}, mtu {}", port.name, port.device, port.device_mtu);
         if !port.steering.is_empty() {
             let width = columns.map_or(usize::MAX, |columns| columns.saturating_sub(STEERING_INDENT.len()));
             wrap(&port.steering, width).iter().for_each(|line| lines.extend([STEERING_INDENT, line]));
@@ -53,6 +58,7 @@ pub fn ports(ports: &Ports, columns: Option<usize>) -> String {
 fn what_cells(port: &Port) -> Vec<String> {
     vec![
         port.name.to_string(),
+        port.vlan.map_or("-".into(), |id| id.to_string()),
         if port.link { "up" } else { "down" }.into(),
         port.speed_mbps.map_or("-".into(), |mbps| mbps.to_string()),
         port.mtu.to_string(),
