@@ -22,7 +22,7 @@
 //! | | `addresses` | `[]` | own addresses with prefix lengths |
 //! | | `gateway`, `gateway6` | none | one port's per family |
 //! | | `mtu` | `1500` | 68 (IPv6: 1280) to 9216 |
-//! | | `queues` | one per worker | 1 to the number of workers; the others get their frames handed over |
+//! | | `queues` | one per worker | 1 to the number of workers; the others get their frames handed over; ports of one device that say it say the same |
 //! | | `host` | none | name of the kernel interface that is made for the host |
 //! | | `vip_answer` | `"always"` | `"always"`, `"host"`: while the host interface carries the VIP |
 //! | | `vlan` | none | 1 to 4094; several ports may have one device, each with another vlan, one with none |

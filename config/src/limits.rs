@@ -8,8 +8,8 @@ pub use crate::errors::FAULTS_MAX;
 pub use crate::fullnat::LOCAL_ADDRESSES_MAX;
 pub use crate::mark::MARKS_MAX;
 pub use crate::port::{
-    DEVICES_MAX, HOST_NAME_BYTES_MAX, MTU_MAX, MTU_MIN, MTU_MIN_IPV6, PORT_ADDRESSES_MAX, PORT_NAME_BYTES_MAX, PORTS_MAX,
-    VLAN_MAX,
+    DEVICES_MAX, HOST_NAME_BYTES_MAX, MTU_MAX, MTU_MIN, MTU_MIN_IPV6, PORT_ADDRESSES_MAX, PORT_NAME_BYTES_MAX,
+    PORTS_MAX, VLAN_MAX,
 };
 pub use crate::route::ROUTES_MAX;
 pub use crate::scheduler::{MH_TABLE_DEFAULT, MH_TABLE_MAX, MH_TABLE_MIN};

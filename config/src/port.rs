@@ -122,6 +122,25 @@ pub enum Device {
     },
 }
 
+impl Device {
+    /// What DPDK calls it.
+    pub fn name(&self) -> &str {
+        match self {
+            Device::Pci(address) => address,
+            Device::Vdev { name, .. } => name,
+        }
+    }
+
+    /// The devices that it is a bond of.
+    pub fn slaves(&self) -> impl Iterator<Item = &str> {
+        let args = match self {
+            Device::Vdev { name, args } if name.starts_with("net_bonding") => args.as_str(),
+            _ => "",
+        };
+        args.split(',').filter_map(|argument| argument.strip_prefix("slave="))
+    }
+}
+
 impl fmt::Display for Device {
     /// The text that the EAL takes after `--allow` or `--vdev`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -248,6 +267,22 @@ fn read_device(value: &Value, vlan: Option<u16>, network: &Network) -> Option<De
         let (shown, other, name) = (value.shown(), &other.device, &other.name);
         value.fault(format!(
             "found {shown}, the device of port {name} with other arguments; must be \"{other}\" as there"
+        ));
+        return None;
+    }
+    let by_name = |port: &&Port, slave: &str| port.device.name() == slave;
+    let taken =
+        device.slaves().find_map(|slave| Some((slave, network.ports.iter().find(|port| by_name(port, slave))?)));
+    if let Some((slave, port)) = taken {
+        value.fault(format!("found slave {slave}, the device of port {}; must be in the bond only", port.name));
+        return None;
+    }
+    let bond = network.ports.iter().find(|port| port.device.slaves().any(|slave| slave == device.name()));
+    if let Some(port) = bond.filter(|port| port.device != device) {
+        value.fault(format!(
+            "found {}, a slave of the bond that is port {}; must be in the bond only",
+            value.shown(),
+            port.name
         ));
         return None;
     }

@@ -65,7 +65,7 @@ impl Director {
             (directory.join("uvs.toml"), directory.join("director.log"), directory.join("run"));
         let Forwarding { workers, queues, conns_max, rest } = forwarding;
         let cores = Cores { lcores: &last_cores(workers), queues, conns_max };
-        let text = config_file(services, &network.attached(queues), &run_dir, cores, network.tag()) + rest;
+        let text = config_file(services, &network.attached(queues), &run_dir, cores, &network.eal_args()) + rest;
         fs::create_dir_all(&run_dir)
             .and_then(|()| fs::write(&config, text))
             .map_err(|error| Failure::new(format!("{}: {error}", config.display())))?;

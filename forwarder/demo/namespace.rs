@@ -148,8 +148,14 @@ fn sweep(of: impl Fn(u32) -> bool) -> Vec<String> {
     names.into_iter().collect()
 }
 
+/// Whether the kernel can make an interface of this type: some are modules that a machine may lack.
+pub fn kernel_has(kind: &str) -> Result<bool, Failure> {
+    let scratch = Namespace::create(&run_tag(0), "probe")?;
+    Ok(scratch.ip(&format!("link add link lo name probe type {kind}\n")).is_ok())
+}
+
 /// Removes the files of one run.
-pub(super) fn remove_files(tag: &str) {
+pub fn remove_files(tag: &str) {
     for parent in [std::env::temp_dir(), EAL_DIR.into()] {
         remove_path(&parent.join(tag));
     }

@@ -23,6 +23,9 @@ const DIRECTOR_TRUNK: &str = "uvs-trunk";
 const TRUNK: &str = "trunk";
 /// The VLANs of wan and lan.
 const VLANS: [u16; 2] = [100, 200];
+/// The bond's taps, and the wires that they go over to.
+const BOND_SLAVES: [&str; 2] = ["uvs-bond0", "uvs-bond1"];
+const BOND_WIRES: [&str; 2] = ["wire0", "wire1"];
 /// The bridge's end of the director's lan.
 const BRIDGE_LAN: &str = "director";
 /// Routing table for what DR and TUN servers send from a VIP.
@@ -52,6 +55,8 @@ pub enum Attachment {
     TapTrunk,
     /// One net_af_packet with two VLANs.
     AfPacketTrunk,
+    /// net_tap; the clients' port is an active-backup bond of two.
+    Bond,
 }
 
 /// The namespaces, and a directory for files.
@@ -115,6 +120,8 @@ impl Network {
             Attachment::AfPacket => plain(af_packet(port, DIRECTOR_ENDS[port])),
             Attachment::TapTrunk => Attached { device: tap(0, DIRECTOR_TRUNK), vlan: Some(VLANS[port]) },
             Attachment::AfPacketTrunk => Attached { device: af_packet(0, DIRECTOR_TRUNK), vlan: Some(VLANS[port]) },
+            Attachment::Bond if port == 0 => plain("net_bonding0,mode=1,slave=net_tap1,slave=net_tap2".into()),
+            Attachment::Bond => plain(tap(0, DIRECTOR_ENDS[port])),
         })
     }
 
@@ -123,15 +130,53 @@ impl Network {
     pub fn set_way_to_servers(&self, state: &str) -> Result<(), Failure> {
         let [_, lan] = DIRECTOR_ENDS;
         match self.attachment {
-            Attachment::Tap => self.lan.ip(&format!("link set {BRIDGE_LAN} {state}")),
+            Attachment::Tap | Attachment::Bond => self.lan.ip(&format!("link set {BRIDGE_LAN} {state}")),
             Attachment::AfPacket => self.director.ip(&format!("link set {lan} {state}")),
             Attachment::TapTrunk => self.lan.ip(&format!("link set {TRUNK} {state}")),
             Attachment::AfPacketTrunk => self.director.ip(&format!("link set {DIRECTOR_TRUNK} {state}")),
         }
     }
 
+    /// What DPDK is told beside: whose files are whose, and what the bond is made of.
+    pub fn eal_args(&self) -> Vec<String> {
+        let mut args = vec![format!("--file-prefix={}", self.tag)];
+        if self.attachment == Attachment::Bond {
+            let slave = |(number, slave): (usize, &&str)| format!("--vdev=net_tap{},iface={slave}", number + 1);
+            args.extend(BOND_SLAVES.iter().enumerate().map(slave));
+        }
+        args
+    }
+
+    /// The bond's two taps stay where they are, for a tap that was moved says that its link is down. What passes each goes over to
+    /// a wire that ends at the clients' switch.
+    fn wire_bond(&self) -> Result<(), Failure> {
+        self.client.ip(&format!("link add name {CLIENT_WAN} mtu {MTU} type bridge mcast_snooping 0\n"))?;
+        let name = self.client.name();
+        for (tap, wire) in BOND_SLAVES.into_iter().zip(BOND_WIRES) {
+            wait_for_interface(&self.director, tap, TAP_WITHIN)?;
+            self.director.ip(&format!(
+                "link add name {wire} mtu {MTU} type veth peer name {wire} mtu {MTU} netns {name}\nlink set dev {wire} arp off up\n"
+            ))?;
+            self.client.run("ethtool", &["-K", wire, "tx", "off", "gro", "off"])?;
+            self.client.ip(&format!("link set dev {wire} master {CLIENT_WAN} up\n"))?;
+            for (from, to) in [(tap, wire), (wire, tap)] {
+                self.director.run("tc", &["qdisc", "add", "dev", from, "clsact"])?;
+                let all = "protocol all u32 match u32 0 0 action mirred egress redirect dev";
+                let words = ["filter", "add", "dev", from, "ingress"].into_iter().chain(all.split(' ')).chain([to]);
+                self.director.run("tc", &words.collect::<Vec<_>>())?;
+            }
+        }
+        // Only from here on frames of the bond's arrive: checksums of what the clients send are finished before the wire.
+        self.client.run("ethtool", &["-K", CLIENT_WAN, "tx", "off"])?;
+        self.move_tap(DIRECTOR_ENDS[1], &self.lan, BRIDGE_LAN, "02:00:00:00:c1:02")?;
+        self.wire_ends()
+    }
+
     /// Connects the wires to a director, which runs and has configured its ports by now.
     pub fn attach(&self) -> Result<(), Failure> {
+        if self.attachment == Attachment::Bond {
+            self.wire_bond()?;
+        }
         if self.attachment == Attachment::TapTrunk {
             self.move_tap(DIRECTOR_TRUNK, &self.lan, TRUNK, "02:00:00:00:c1:00")?;
             self.split_trunk()?;
@@ -179,7 +224,7 @@ impl Network {
                 self.wire_veth(DIRECTOR_TRUNK, TRUNK, &self.lan)?;
                 self.split_trunk()
             }
-            Attachment::Tap | Attachment::TapTrunk => Ok(()),
+            Attachment::Tap | Attachment::TapTrunk | Attachment::Bond => Ok(()),
         }
     }
 

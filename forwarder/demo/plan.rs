@@ -200,7 +200,7 @@ pub fn config_file(
     attached: &[Attached; 2],
     run_dir: &Path,
     cores: Cores,
-    file_prefix: &str,
+    eal_args: &[String],
 ) -> String {
     let mut text = format!(
         "[director]\n\
@@ -210,7 +210,7 @@ pub fn config_file(
          [eal]\n\
          huge_pages = \"off\"\n\
          memory_mb = 256\n\
-         args = [\"--file-prefix={file_prefix}\"]\n",
+         args = {eal_args:?}\n",
         cores.lcores,
         cores.conns_max,
         run_dir.display()
@@ -280,7 +280,8 @@ mod tests {
         let port = |device: &str| Attached { device: device.into(), vlan: None };
         let attached = ["net_tap0,iface=uvs-wan", "net_tap1,iface=uvs-lan"].map(port);
         let cores = Cores { lcores: &[1], queues: 1, conns_max: 1_000 };
-        let text = config_file(&services, &attached, Path::new("/tmp/uvs-1-0/run"), cores, "uvs-1-0");
+        let eal_args = ["--file-prefix=uvs-1-0".into()];
+        let text = config_file(&services, &attached, Path::new("/tmp/uvs-1-0/run"), cores, &eal_args);
         let config = config::parse(&text, "uvs.toml").unwrap_or_else(|errors| panic!("{errors}\n{text}"));
         assert_eq!(config.ports.len(), 2);
         assert_eq!(config.services.len(), services.len());

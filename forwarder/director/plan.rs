@@ -90,7 +90,7 @@ pub fn refusals(config: &Config) -> Vec<String> {
     for lcore in config.director.workers.iter().filter(|lcore| !cores.has(**lcore)) {
         refusals.push(format!("director.workers: found {lcore}; this process may run on {cores}"));
     }
-    refusals.extend(config.devices().iter().filter_map(missing_device));
+    refusals.extend(config.devices().iter().flat_map(missing_devices));
     refusals
 }
 
@@ -135,10 +135,18 @@ fn available_bytes() -> Option<usize> {
     Some(value("MemAvailable:")? * 1024)
 }
 
-fn missing_device(trunk: &Trunk) -> Option<String> {
-    let Device::Pci(address) = trunk.device else { return None };
-    let bound = Path::new("/sys/bus/pci/devices").join(address);
-    (!bound.exists()).then(|| {
+/// PCI devices of ports, a bond's slaves too, that are not there.
+fn missing_devices<'a>(trunk: &'a Trunk) -> impl Iterator<Item = String> + 'a {
+    let own = match trunk.device {
+        Device::Pci(address) => Some(address.as_str()),
+        Device::Vdev { .. } => None,
+    };
+    let slaves = trunk.device.slaves().filter(|slave| slave.contains(':'));
+    let missing = |address: &&str| {
+        let domain = if address.matches(':').count() == 1 { "0000:" } else { "" };
+        !Path::new("/sys/bus/pci/devices").join(format!("{domain}{address}")).exists()
+    };
+    own.into_iter().chain(slaves).filter(missing).map(|address| {
         format!(
             "port {}: device: found {address:?}, which is no PCI device of this machine; `lspci -D` lists them",
             trunk.name

@@ -129,8 +129,13 @@ fn eal_plan(config: &Config) -> Result<EalPlan, Failure> {
 
 /// Before DPDK looks at a device: a second director must not disturb the first.
 fn claims(config: &Config, plan: &EalPlan) -> Result<Vec<Claim>, Failure> {
-    let claim = |(trunk, address): (Trunk, &DeviceAddress)| Ok(Claim::take(&trunk.name, address)?);
-    config.devices().into_iter().zip(&plan.devices).map(claim).collect()
+    let mut claims = Vec::new();
+    for (trunk, address) in config.devices().iter().zip(&plan.devices) {
+        for device in plan.slaves(address).chain([address.clone()]) {
+            claims.push(Claim::take(&trunk.name, &device)?);
+        }
+    }
+    Ok(claims)
 }
 
 fn open_devices(eal: &mut Eal, config: &Config, hashes: &Hashes) -> Result<(Vec<Device>, Pool), Failure> {

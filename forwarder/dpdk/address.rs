@@ -22,6 +22,19 @@ pub enum Bus {
     Virtual,
 }
 
+impl DeviceAddress {
+    /// Whether it is a bond of other devices.
+    pub fn is_bond(&self) -> bool {
+        self.name.starts_with("net_bonding")
+    }
+
+    /// The devices that it is a bond of, by their names or PCI addresses.
+    pub fn slaves(&self) -> impl Iterator<Item = &str> {
+        let arguments = if self.is_bond() { self.arguments.as_str() } else { "" };
+        arguments.split(',').filter_map(|argument| argument.strip_prefix("slave="))
+    }
+}
+
 impl FromStr for DeviceAddress {
     type Err = String;
 

@@ -3,7 +3,7 @@
 use super::error::words;
 use super::info::{Link, PortInfo, PortStats, text};
 use super::queues::DESCRIPTORS;
-use super::{Bus, DeviceAddress, DpdkPort, Eal, Error, Pool, Queues, RxRefused, Spread, VlanOffload, pci, rss};
+use super::{Bus, DeviceAddress, DpdkPort, Eal, Error, Pool, Queues, RxRefused, Spread, VlanOffload, bond, pci, rss};
 use crate::steer::RSS_KEY_BYTES;
 use dpdk_sys::{rte_eth_conf, rte_eth_dev_info, rte_eth_link, rte_eth_stats, rte_ether_addr};
 use std::collections::BTreeSet;
@@ -56,6 +56,9 @@ impl Device {
         // SAFETY: the port exists, and the call fills the structure.
         let code = unsafe { dpdk_sys::rte_eth_dev_info_get(port_id, &mut *limits) };
         Error::check(code, &place, format_args!("device \"{address}\" does not say what it is"))?;
+        for slave in address.slaves() {
+            bond::narrow(&mut limits, &place, slave)?;
+        }
         // SAFETY: a driver's name is a static string.
         let driver = unsafe { text(limits.driver_name) };
         if !opened(|ports| ports.insert(port_id)) {
@@ -85,7 +88,8 @@ impl Device {
         let (mut rx, mut tx) = (DESCRIPTORS, DESCRIPTORS);
         // SAFETY: the port exists; both numbers are in and out. A device without limits leaves them as they are.
         unsafe { dpdk_sys::rte_eth_dev_adjust_nb_rx_tx_desc(self.port_id, &mut rx, &mut tx) };
-        Queues::choose(&self.limits, &self.driver, workers as u16, (rx, tx))
+        let devices = self.address.slaves().count().max(1) as u16;
+        Queues { devices, ..Queues::choose(&self.limits, &self.driver, workers as u16, (rx, tx)) }
     }
 
     /// The key to hash with; before it is configured.
@@ -211,6 +215,7 @@ impl Device {
             tx_queue: queue(worker, queues.tx),
             pool: pool.clone(),
             vlan: self.vlan,
+            bond: self.address.is_bond(),
             refused: self.refused.clone(),
         });
         let ports = ports.collect();
@@ -353,7 +358,7 @@ fn opened<T>(look: impl FnOnce(&mut BTreeSet<u16>) -> T) -> T {
     look(&mut OPENED.lock().unwrap_or_else(PoisonError::into_inner))
 }
 
-fn find(address: &DeviceAddress) -> Option<u16> {
+pub(super) fn find(address: &DeviceAddress) -> Option<u16> {
     let name = CString::new(address.name.as_str()).expect("an address has no zero byte");
     let mut port_id = 0;
     // SAFETY: name is a string; the call writes the number if it finds the port.

@@ -135,16 +135,21 @@ impl EalPlan {
             args.extend(["--no-huge".to_owned(), "--no-shconf".to_owned()]);
         }
         args.push(format!("--file-prefix={}", self.file_prefix));
-        let pci: Vec<_> = self.devices.iter().filter(|device| device.bus == Bus::Pci).collect();
+        let pci: Vec<_> = self.pci_devices().collect();
         if pci.is_empty() {
             args.push("--no-pci".to_owned());
         }
-        args.extend(pci.iter().flat_map(|device| ["-a".to_owned(), device.to_string()]));
+        args.extend(pci.into_iter().flat_map(|device| ["-a".to_owned(), device]));
         if !self.telemetry {
             args.push("--no-telemetry".to_owned());
         }
         args.push(format!("--log-level={}", self.log.name()));
-        let taps = self.devices.iter().any(|device| device.name.starts_with("net_tap"));
+        let names = self
+            .devices
+            .iter()
+            .map(|device| device.name.as_str())
+            .chain(self.devices.iter().flat_map(|device| device.slaves()));
+        let taps = { names }.any(|name| name.starts_with("net_tap"));
         if taps && self.log < EalLog::Info {
             // It calls each qdisc a kernel lacks, and each secondary process there is not, an error. Device::open says
             // what a tap needs.
@@ -152,6 +157,22 @@ impl EalPlan {
         }
         args.extend(self.args.iter().cloned());
         Ok(args)
+    }
+
+    /// The devices that one is a bond of; virtual ones as `args` make them.
+    pub fn slaves(&self, bond: &DeviceAddress) -> impl Iterator<Item = DeviceAddress> {
+        let made = |name: &str| {
+            let devices = self.args.iter().map(|arg| arg.strip_prefix("--vdev=").unwrap_or(arg));
+            { devices }.find(|device| device.split(',').next() == Some(name))
+        };
+        bond.slaves().filter_map(move |slave| made(slave).unwrap_or(slave).parse().ok())
+    }
+
+    /// What is to be allowed: the devices themselves, and those that they are bonds of.
+    fn pci_devices(&self) -> impl Iterator<Item = String> + '_ {
+        let slaves = self.devices.iter().flat_map(|device| self.slaves(device));
+        let all = self.devices.iter().cloned().chain(slaves);
+        all.filter(|device| device.bus == Bus::Pci).map(|device| device.to_string())
     }
 
     /// `--lcores`: each worker on its core, and the main lcore, under a number of its own, on the other shared cores. Where

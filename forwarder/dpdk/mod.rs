@@ -13,6 +13,7 @@
 //! holds it any more: `stop` and `cleanup` refuse and say who holds what, they never pull memory away.
 
 mod address;
+mod bond;
 mod claim;
 mod device;
 mod eal;

@@ -14,6 +14,8 @@ pub struct DpdkPort {
     pub(super) tx_queue: Option<u16>,
     pub(super) pool: Pool,
     pub(super) vlan: VlanOffload,
+    /// It is a bond of other devices.
+    pub(super) bond: bool,
     /// Shared with the device, which stops only when nobody else holds it.
     pub(super) refused: Arc<RxRefused>,
 }
@@ -132,6 +134,13 @@ impl Port for DpdkPort {
     fn make(&mut self, bytes: &[u8]) -> Option<Mbuf> {
         let mut frame = self.pool.take()?;
         frame.push(bytes).then_some(frame)
+    }
+
+    /// A bond sends its LACP frames when it is asked to transmit, and wants to be asked ten times a second.
+    fn keep_alive(&mut self) {
+        if self.bond {
+            self.tx_burst(&mut Burst::new());
+        }
     }
 
     #[inline]

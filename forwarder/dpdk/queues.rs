@@ -17,6 +17,8 @@ pub struct Queues {
     pub rx_descriptors: u16,
     /// Frames each transmit queue holds.
     pub tx_descriptors: u16,
+    /// Devices that have these queues: several, if it is a bond of them.
+    pub devices: u16,
     /// Whether the device spreads flows over the receive queues by a hash that is configured (RSS).
     pub rss: bool,
 }
@@ -25,7 +27,7 @@ impl Queues {
     /// Frames that sit in the queues when all are full.
     pub fn frames(&self) -> u32 {
         let deep = |count: u16, descriptors: u16| u32::from(count) * u32::from(descriptors);
-        deep(self.rx, self.rx_descriptors) + deep(self.tx, self.tx_descriptors)
+        (deep(self.rx, self.rx_descriptors) + deep(self.tx, self.tx_descriptors)) * u32::from(self.devices)
     }
 
     /// As many queues as workers, if the device has them. Several receive queues only where something spreads flows over
@@ -46,7 +48,7 @@ impl Queues {
             tx = tx.min(rx);
         }
         let (rx_descriptors, tx_descriptors) = descriptors;
-        Queues { rx, tx, rx_descriptors, tx_descriptors, rss: rss && rx > 1 }
+        Queues { rx, tx, rx_descriptors, tx_descriptors, devices: 1, rss: rss && rx > 1 }
     }
 }
 
@@ -74,6 +76,7 @@ mod tests {
             assert_eq!((queues.rx, queues.tx), expect, "{what}");
             assert_eq!(queues.rss, queues.rx > 1 && flow_type_rss_offloads != 0 && driver != "net_tap", "{what}");
             assert_eq!(queues.frames(), u32::from(queues.rx) * 512 + u32::from(queues.tx) * 256, "{what}");
+            assert_eq!(Queues { devices: 2, ..queues }.frames(), 2 * queues.frames(), "{what}: two of them in a bond");
         }
     }
 }

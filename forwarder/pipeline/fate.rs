@@ -70,7 +70,7 @@ reasons! {
     HeldTooLong = "held_too_long": "the frame waited for its next hop longer than its time limit",
     TtlExpired = "ttl_expired": "the TTL or hop limit is used up",
     TooBig = "too_big": "longer than the path takes; the sender was told (fragmentation needed, packet too big)",
-    NoHeadroom = "no_headroom": "the device left no room in front of the frame for a tunnel header",
+    NoHeadroom = "no_headroom": "the device left no room in front of the frame for a tunnel header or a VLAN tag",
     HandoffFull = "handoff_full": "the ring to the worker that owns the flow, or that can transmit, was full",
     TxRefused = "tx_refused": "the device refused to transmit",
     AnswerLimited = "answer_limited": "an answer of the director's own was due but over its rate limit, or not to be had",

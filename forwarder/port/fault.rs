@@ -91,6 +91,10 @@ impl<P: Port> Port for FaultPort<P> {
         self.device.make(bytes)
     }
 
+    fn keep_alive(&mut self) {
+        self.device.keep_alive();
+    }
+
     #[inline]
     fn untag(&self, frame: &mut P::Frame) -> Option<u16> {
         self.device.untag(frame)

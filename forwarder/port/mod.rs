@@ -57,6 +57,8 @@ pub trait Port: Send {
     fn tx_burst(&mut self, frames: &mut Burst<Self::Frame>);
     /// A new frame holding a copy of `bytes` behind the device's usual headroom. None if the pool is dry or the bytes do not fit.
     fn make(&mut self, bytes: &[u8]) -> Option<Self::Frame>;
+    /// Does what the device needs even if there is nothing to transmit. Called every 50 ms.
+    fn keep_alive(&mut self) {}
     /// Takes the 802.1Q tag off a frame that this port received, if the device has not, and gives its id. None: it has none.
     #[inline]
     fn untag(&self, frame: &mut Self::Frame) -> Option<u16> {

@@ -168,6 +168,13 @@ impl<P: Port> Egress<P> {
         }
     }
 
+    /// Lets each device do what it needs even without frames.
+    pub fn keep_alive(&mut self) {
+        for wire in &mut self.wires {
+            wire.device.keep_alive();
+        }
+    }
+
     /// Transmits what is queued.
     #[inline]
     pub fn flush(&mut self, counts: &mut Counts) {

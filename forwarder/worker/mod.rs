@@ -313,6 +313,7 @@ impl<P: Port> Worker<P> {
         }
         self.expire_fragments(now);
         self.rings.forget_asked();
+        self.egress.keep_alive();
         // What finds the ring full waits for the next time, and is counted on.
         while !self.rings.reports.is_full()
             && let Some(failure) = self.shard.local_ports.take_failure()

@@ -31,7 +31,7 @@ pub fn steps(attachment: Attachment) -> &'static [(&'static str, Step)] {
     const STEPS: &[(&str, Step)] =
         &[("a flood of SYNs", syn_flood), ("a device that refuses", device_refuses), ("a pool that is dry", dry_pool)];
     match attachment {
-        Attachment::Tap | Attachment::TapTrunk => STEPS,
+        Attachment::Tap | Attachment::TapTrunk | Attachment::Bond => STEPS,
         // It leaves what it has no buffer for where it was, and does not count it: nothing to be seen.
         Attachment::AfPacket | Attachment::AfPacketTrunk => &STEPS[..2],
     }

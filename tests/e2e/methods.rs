@@ -76,6 +76,10 @@ const ANOTHER_WAY: &[(&str, Step)] = &[
     ("a server's own traffic", |bench| routing::through_the_director(&bench.network)),
 ];
 
+/// What shows that both ways through a bond carry.
+const BONDED: &[(&str, Step)] =
+    &[("echo", Bench::echo), ("pages", Bench::pages), ("20 MB both ways", Bench::big_files)];
+
 /// The whole test on one kind of device.
 pub fn test(attachment: Attachment) -> Result<(), Failure> {
     let shared = Forwarding { queues: 1, ..Forwarding::by(2) };
@@ -105,6 +109,11 @@ pub fn test(attachment: Attachment) -> Result<(), Failure> {
 pub fn test_vlans(attachment: Attachment, workers: usize) -> Result<(), Failure> {
     let forwarding = Forwarding { queues: 1, ..Forwarding::by(workers) };
     test_runs(attachment, [Run { what: "VLANs", forwarding, fault: None, steps: ANOTHER_WAY }])
+}
+
+/// Where the clients' port is an active-backup bond of two wires.
+pub fn test_bond() -> Result<(), Failure> {
+    test_runs(Attachment::Bond, [Run { what: "a bond", forwarding: Forwarding::by(1), fault: None, steps: BONDED }])
 }
 
 fn test_runs(attachment: Attachment, runs: impl IntoIterator<Item = Run>) -> Result<(), Failure> {

@@ -15,6 +15,7 @@ mod fullnat;
 mod recording;
 mod replay;
 mod setup;
+mod vlan;
 
 use recording::{Recording, Side};
 use replay::replay;

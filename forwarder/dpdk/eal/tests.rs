@@ -48,6 +48,14 @@ fn workers_that_cannot_be_are_refused() {
 }
 
 #[test]
+fn a_bond_is_of_the_devices_that_the_arguments_make() {
+    let mut plan = plan(&[1], &["net_bonding0,mode=1,slave=net_tap1,slave=3b:00.0,slave=net_tap2"]);
+    plan.args = ["--vdev=net_tap1,iface=a", "--vdev", "net_tap2,iface=b"].map(String::from).to_vec();
+    let slaves: Vec<_> = plan.slaves(&plan.devices[0]).map(|slave| slave.to_string()).collect();
+    assert_eq!(slaves, ["net_tap1,iface=a", "0000:3b:00.0", "net_tap2,iface=b"]);
+}
+
+#[test]
 fn memory_and_devices_become_arguments() {
     let huge = Memory { huge: true, asked_mb: 512, pages: Pages::default() };
     let args = plan(&[1], &["0000:3b:00.0,x=1", "net_tap0"]).arguments(&cores(0..2), &huge).unwrap().join(" ");
@@ -56,6 +64,10 @@ fn memory_and_devices_become_arguments() {
         "uvs --lcores 0@(0),1@1 --main-lcore=0 -m 512 --in-memory --file-prefix=uvs -a 0000:3b:00.0,x=1 \
          --no-telemetry --log-level=warning --log-level=pmd.net.tap:critical -d librte_net_x.so"
     );
+    // A bond's slaves are allowed as if they were ports; virtual ones are none of PCI's business.
+    let bond = plan(&[1], &["net_bonding0,mode=4,slave=0000:3b:00.0,slave=3b:00.1,slave=net_null0"]);
+    let args = bond.arguments(&cores(0..2), &huge).unwrap().join(" ");
+    assert!(args.contains("-a 0000:3b:00.0 -a 0000:3b:00.1 --no-telemetry"), "{args}");
     let small = Memory { huge: false, ..huge };
     let mut plan = plan(&[1], &["net_null0"]);
     plan.telemetry = true;
