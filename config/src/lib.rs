@@ -23,9 +23,9 @@
 //! | | `gateway`, `gateway6` | none | one port's per family |
 //! | | `mtu` | `1500` | 68 (IPv6: 1280) to 9216 |
 //! | | `queues` | one per worker | 1 to the number of workers; the others get their frames handed over; ports of one device that say it say the same |
+//! | | `vlan` | none | 1 to 4094; several ports may have one device, each with another vlan, one with none |
 //! | | `host` | none | name of the kernel interface that is made for the host |
 //! | | `vip_answer` | `"always"` | `"always"`, `"host"`: while the host interface carries the VIP |
-//! | | `vlan` | none | 1 to 4094; several ports may have one device, each with another vlan, one with none |
 //! | `[[neighbor]]` | `address`, `mac` | needed | a host next door |
 //! | | `port` | by subnet | needed for link-local addresses if there are several ports |
 //! | `[[route]]` | `destination`, `via` | needed | prefix, router next door |

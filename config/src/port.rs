@@ -199,19 +199,9 @@ fn read_port(table: &Table, workers: usize, network: &Network) -> Option<Port> {
         }
         Some(said)
     });
+    let (name, device, vlan, mtu) = (name?, device?, vlan?, mtu?);
     let (queues, host, vip_answer) = (queues?, host?, vip_answer?);
-    Some(Port {
-        name: name?,
-        device: device?,
-        vlan: vlan?,
-        addresses,
-        gateway,
-        gateway6,
-        mtu: mtu?,
-        queues,
-        host,
-        vip_answer,
-    })
+    Some(Port { name, device, vlan, addresses, gateway, gateway6, mtu, queues, host, vip_answer })
 }
 
 /// The kernel takes more than this, and programs then trip over it.

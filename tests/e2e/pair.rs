@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::fs;
 use std::net::IpAddr;
+use std::path::Path;
 use std::time::Duration;
 
 use control::Client;
@@ -69,20 +70,18 @@ fn run(devices: &[String; 2], eal_args: &[Vec<String>; 2], ports: &[Port]) -> Re
         command.arg("run").arg("-c").arg(&file);
         Ok((Process::start("a director", &mut command, &folder.join("log"))?, run_dir))
     };
-    let (mut one, run_dir) = start(0)?;
-    let (mut other, _) = start(1)?;
-    let expected: BTreeSet<IpAddr> = ports.iter().flat_map(|(.., net)| addresses(*net, 1)).collect();
-    let mut found = BTreeSet::new();
+    let (mut one, one_dir) = start(0)?;
+    let (mut other, other_dir) = start(1)?;
+    let expected = [1, 0].map(|side| ports.iter().flat_map(|(.., net)| addresses(*net, side)).collect::<BTreeSet<_>>());
+    let mut found = [BTreeSet::new(), BTreeSet::new()];
     let known = wait_until("the directors knew each other by every port", KNOWN_WITHIN, || {
         one.check_running()?;
         other.check_running()?;
-        let Ok(answer) = Client::connect(&run_dir).and_then(|mut client| client.neighbors()) else { return Ok(false) };
-        let reachable = answer.neighbors.iter().filter(|neighbor| neighbor.state == "reachable");
-        found.extend(reachable.map(|neighbor| neighbor.address));
+        found = [&one_dir, &other_dir].map(|run_dir| heard(run_dir));
         Ok(found == expected)
     });
     known.map_err(|failure| {
-        Failure::new(format!("{failure}; reachable were {found:?}\n{}\n{}", one.output(), other.output()))
+        Failure::new(format!("{failure}; heard were {found:?}\n{}\n{}", one.output(), other.output()))
     })?;
     for director in [&mut one, &mut other] {
         if !director.stop(STOPS_WITHIN)?.success() {
@@ -92,6 +91,13 @@ fn run(devices: &[String; 2], eal_args: &[Vec<String>; 2], ports: &[Port]) -> Re
     Ok(())
 }
 
+/// The neighbours that a director has a MAC of: what they sent came, a request if not an answer. Two that ask each other at once
+/// may do without answers, so it is both that are asked.
+fn heard(run_dir: &Path) -> BTreeSet<IpAddr> {
+    let answer = Client::connect(run_dir).and_then(|mut client| client.neighbors()).unwrap_or_default();
+    answer.neighbors.into_iter().filter(|neighbor| neighbor.mac.is_some()).map(|neighbor| neighbor.address).collect()
+}
+
 /// The addresses of a side's port.
 fn addresses(net: u8, side: usize) -> [IpAddr; 2] {
     let text = [format!("10.{net}.0.{}", side + 1), format!("fd0{net}::{}", side + 1)];
@@ -99,7 +105,7 @@ fn addresses(net: u8, side: usize) -> [IpAddr; 2] {
 }
 
 fn config_file(side: usize, device: &str, eal_args: &[String], ports: &[Port], tag: &str, run_dir: &str) -> String {
-    let mut args = vec![format!("--file-prefix={tag}-{side}")];
+    let mut args = vec![format!("--file-prefix={}", file_prefix(tag, side))];
     args.extend_from_slice(eal_args);
     let mut text = format!(
         "[director]\nworkers = [{side}]\nconns_max = 1000\nrun_dir = \"{run_dir}\"\n\
@@ -122,10 +128,16 @@ fn config_file(side: usize, device: &str, eal_args: &[String], ports: &[Port], t
     text
 }
 
+fn file_prefix(tag: &str, side: usize) -> String {
+    format!("{tag}-{side}")
+}
+
 struct Files(String);
 
 impl Drop for Files {
     fn drop(&mut self) {
         remove_files(&self.0);
+        // What DPDK made for each side, if it was killed.
+        (0..ENDS.len()).for_each(|side| remove_files(&file_prefix(&self.0, side)));
     }
 }
