@@ -7,6 +7,7 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use criterion::{Bencher, Criterion, criterion_group, criterion_main};
+use uvs::rewrite::tun::{Outer, Tunnel};
 use uvs::rewrite::{Endpoint, fullnat, icmp, nat, ttl, tun};
 use uvs::wire::build::Frame;
 use uvs::wire::{checksum, protocol};
@@ -76,13 +77,14 @@ fn forwarding(criterion: &mut Criterion) {
             });
         });
         for (outer, is_outer_ipv6) in [("v4", false), ("v6", true)] {
-            let room = vec![0; tun::outer_bytes(is_outer_ipv6)];
+            let room = vec![0; Tunnel::Ipip.outer_bytes(is_outer_ipv6)];
             let mut packets: Vec<_> = packets.iter().map(|inner| [&room[..], inner].concat()).collect();
             let (source, destination) = (address(&LOCAL, is_outer_ipv6), address(&REAL, is_outer_ipv6));
             criterion.bench_function(&format!("rewrite/tun/{family}_in_{outer}"), |bencher| {
                 each(bencher, &mut packets, |l3| {
                     let total = l3.len();
-                    black_box(tun::encapsulate(l3, total, black_box(source), destination, true, 1));
+                    let outer = Outer { source, destination, pmtu_discovery: true, id: 1, source_port: 1 };
+                    black_box(tun::encapsulate(l3, total, Tunnel::Ipip, black_box(outer)));
                 });
             });
         }

@@ -7,8 +7,8 @@ use crate::timeouts::TIMEOUT_S_MAX;
 /// `[ipvs]`: those of the kernel's settings that work.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ipvs {
-    /// A SYN on a conn that is ending is scheduled anew.
-    pub conn_reuse_mode: bool,
+    /// 0: a SYN never starts a conn anew; bit 0: on one that is over; bit 1: in FIN_WAIT too, where replies are not seen.
+    pub conn_reuse_mode: u8,
     /// A conn whose server was removed ends at its next packet.
     pub expire_nodest_conn: bool,
     /// A template whose server has weight 0 ends.
@@ -17,6 +17,8 @@ pub struct Ipvs {
     pub pmtu_disc: bool,
     /// TCP conns may begin with any segment but a RST.
     pub sloppy_tcp: bool,
+    /// SCTP conns may begin with any packet but an ABORT.
+    pub sloppy_sctp: bool,
     /// Seconds after which lblc forgets a destination.
     pub lblc_expiration: u32,
     /// Seconds after which lblcr forgets a destination.
@@ -26,11 +28,12 @@ pub struct Ipvs {
 impl Default for Ipvs {
     fn default() -> Self {
         Ipvs {
-            conn_reuse_mode: true,
+            conn_reuse_mode: 1,
             expire_nodest_conn: false,
             expire_quiescent_template: false,
             pmtu_disc: true,
             sloppy_tcp: false,
+            sloppy_sctp: false,
             lblc_expiration: 86_400,
             lblcr_expiration: 86_400,
         }
@@ -41,6 +44,8 @@ impl Default for Ipvs {
 enum Rule {
     /// 0 or 1.
     Switch(fn(&mut Ipvs) -> &mut bool),
+    /// A number up to a bound.
+    Number(u8, fn(&mut Ipvs) -> &mut u8),
     /// Seconds, 1 to `TIMEOUT_S_MAX`.
     Seconds(fn(&mut Ipvs) -> &mut u32),
     /// Not supported, and why.
@@ -55,7 +60,7 @@ const SETTINGS: &[(&str, Rule)] = &[
     ("amemthresh", Rule::Refused(NOT_YET)),
     ("backup_only", Rule::Refused(NO_SYNC)),
     ("cache_bypass", Rule::Refused(NOT_YET)),
-    ("conn_reuse_mode", Rule::Switch(|ipvs| &mut ipvs.conn_reuse_mode)),
+    ("conn_reuse_mode", Rule::Number(3, |ipvs| &mut ipvs.conn_reuse_mode)),
     ("conntrack", Rule::Refused("there is no netfilter conntrack in the director's path")),
     ("drop_entry", Rule::Refused(NOT_YET)),
     ("drop_packet", Rule::Refused(NOT_YET)),
@@ -69,7 +74,7 @@ const SETTINGS: &[(&str, Rule)] = &[
     ("run_estimation", Rule::Refused(NOT_YET)),
     ("schedule_icmp", Rule::Refused(NOT_YET)),
     ("secure_tcp", Rule::Refused(NOT_YET)),
-    ("sloppy_sctp", Rule::Refused("sctp is not supported yet")),
+    ("sloppy_sctp", Rule::Switch(|ipvs| &mut ipvs.sloppy_sctp)),
     ("sloppy_tcp", Rule::Switch(|ipvs| &mut ipvs.sloppy_tcp)),
     ("snat_reroute", Rule::Refused(NOT_YET)),
     ("sync_persist_mode", Rule::Refused(NO_SYNC)),
@@ -92,6 +97,11 @@ pub(crate) fn read(root: &Table) -> Ipvs {
             Rule::Switch(setting) => {
                 let found = value.number(0..=1_u8);
                 *setting(&mut ipvs) = found == Some(1);
+            }
+            Rule::Number(max, setting) => {
+                if let Some(number) = value.number(0..=*max) {
+                    *setting(&mut ipvs) = number;
+                }
             }
             Rule::Seconds(setting) => {
                 if let Some(seconds) = value.number(1..=TIMEOUT_S_MAX) {

@@ -33,13 +33,15 @@
 //! | `[fullnat]` | `local_addresses` | `[]` | prefixes; every address of them |
 //! | `[timeouts]` | `tcp` (`tcp_established`), `tcp_fin` (`tcp_fin_wait`), `udp` | the kernel's | `"1s"` to `"24d"` |
 //! | | `tcp_syn_sent`, `tcp_syn_recv`, `tcp_time_wait`, `tcp_close`, `tcp_close_wait`, `tcp_last_ack`, `tcp_listen`, `tcp_synack` | the kernel's | likewise |
-//! | `[ipvs]` | `conn_reuse_mode`, `pmtu_disc` | `1` | 0 or 1 |
-//! | | `expire_nodest_conn`, `expire_quiescent_template`, `sloppy_tcp` | `0` | 0 or 1 |
+//! | | `sctp_init1`, `sctp_init`, `sctp_cookie_sent`, `sctp_cookie_replied`, `sctp_cookie_wait`, `sctp_cookie`, `sctp_cookie_echoed`, `sctp_established`, `sctp_shutdown_sent`, `sctp_shutdown_received`, `sctp_shutdown_ack_sent`, `sctp_rejected`, `sctp_closed` | the kernel's | likewise |
+//! | `[ipvs]` | `conn_reuse_mode` | `1` | 0 to 3 |
+//! | | `pmtu_disc` | `1` | 0 or 1 |
+//! | | `expire_nodest_conn`, `expire_quiescent_template`, `sloppy_tcp`, `sloppy_sctp` | `0` | 0 or 1 |
 //! | | `lblc_expiration`, `lblcr_expiration` | `86_400` | seconds |
 //! | `[[mark]]` | `mark` | needed | not 0 |
 //! | | `source`, `destination` | any | prefixes |
-//! | | `protocol`, `source_ports`, `destination_ports` | any | `"tcp"`, `"udp"`; a port or `"8000-8010"` |
-//! | `[[service]]` | `protocol`, `address` | needed, or `fwmark` | `"tcp"`, `"udp"`; VIP with port |
+//! | | `protocol`, `source_ports`, `destination_ports` | any | `"tcp"`, `"udp"`, `"sctp"`; a port or `"8000-8010"` |
+//! | `[[service]]` | `protocol`, `address` | needed, or `fwmark` | `"tcp"`, `"udp"`, `"sctp"`; VIP with port |
 //! | | `fwmark`, `family` | none, `"ipv4"` | a mark that a rule gives |
 //! | | `scheduler` | `"wlc"` | rr wrr lc wlc lblc lblcr dh sh sed nq mh fo ovf twos |
 //! | | `flags` | `[]` | `"sh-port"`, `"sh-fallback"`, `"mh-port"`, `"mh-fallback"` |
@@ -50,7 +52,9 @@
 //! | | `steer` | `"source"` | `"source"`, `"tuple"`: what tells the worker that owns a flow; `"tuple"` without nat servers |
 //! | `[[service.real_server]]` | `address` | needed | RIP with port |
 //! | | `method` | needed | `"nat"`, `"dr"`, `"tun"`, `"fullnat"` |
-//! | | `tunnel` | `"ipip"` | `"ipip"` |
+//! | | `tunnel` | `"ipip"` | `"ipip"`, `"gre"`, `"gue"` |
+//! | | `tunnel_port` | `6080` | gue's UDP port |
+//! | | `tunnel_csum` | `"none"` | `"none"`, `"csum"`; gue: `"remcsum"` |
 //! | | `weight` | `1` | 0 to 2147483647 |
 //! | | `upper_threshold`, `lower_threshold` | `0` | conns |
 
@@ -90,7 +94,7 @@ pub use mark::Mark;
 pub use port::{Device, Port, Trunk, VipAnswer};
 pub use route::{Neighbor, Route};
 pub use scheduler::{Flags, Scheduler, UnknownScheduler};
-pub use server::{Method, RealServer, Tunnel};
+pub use server::{GueChecksum, Method, RealServer, Tunnel};
 pub use service::{Matching, Persistence, Protocol, Service};
 pub use steer::Steer;
 pub use timeouts::Timeouts;
@@ -241,7 +245,7 @@ mod tests {
             crate::route::NEIGHBOR_KEYS,
             crate::route::ROUTE_KEYS,
             crate::fullnat::KEYS,
-            crate::timeouts::KEYS,
+            &crate::timeouts::keys(),
             &crate::ipvs::working(),
             crate::mark::KEYS,
             crate::service::KEYS,

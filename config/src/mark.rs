@@ -62,7 +62,7 @@ fn read_mark(table: &Table) -> Option<Mark> {
 /// A port, or a range of ports such as `"8000-8010"`.
 fn read_ports(value: &Value, table: &Table) -> Option<RangeInclusive<u16>> {
     if !table.has("protocol") {
-        value.fault("found ports without `protocol`; must be with protocol = \"tcp\" or \"udp\"");
+        value.fault("found ports without `protocol`; must be with protocol = \"tcp\", \"udp\" or \"sctp\"");
         return None;
     }
     if value.is_number() {

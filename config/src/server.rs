@@ -1,10 +1,11 @@
 //! `[[service.real_server]]`: where a service's conns go, and how.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
 use crate::address::{Family, check_global, read_endpoint};
-use crate::read::{NOT_YET, Table, Value};
+use crate::read::{Table, Value};
 use crate::service::{Matching, Surroundings};
 
 /// The greatest weight (the kernel's is an `int`).
@@ -47,6 +48,49 @@ pub enum Method {
 pub enum Tunnel {
     /// IP in IP, in any mixture of families.
     Ipip,
+    /// GRE (RFC 2784).
+    Gre {
+        /// With a checksum over what it carries.
+        csum: bool,
+    },
+    /// Generic UDP encapsulation.
+    Gue {
+        /// UDP port at the real server.
+        port: u16,
+        /// What becomes of UDP's checksum.
+        csum: GueChecksum,
+    },
+}
+
+/// The checksum of a GUE tunnel's UDP header.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum GueChecksum {
+    /// 0: none.
+    None,
+    /// Over all that it carries.
+    Full,
+    /// Remote checksum offload: the kernel uses it for its host's own packets only; forwarded ones have a full checksum.
+    Remote,
+}
+
+impl fmt::Display for Method {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())?;
+        match self {
+            Method::Tun(Tunnel::Gre { csum }) => write!(f, " gre{}", if *csum { " csum" } else { "" }),
+            Method::Tun(Tunnel::Gue { port, csum }) => write!(f, " gue {port} {}", csum.name()),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl GueChecksum {
+    const NAMES: &[(&str, GueChecksum)] =
+        &[("none", GueChecksum::None), ("csum", GueChecksum::Full), ("remcsum", GueChecksum::Remote)];
+
+    fn name(self) -> &'static str {
+        GueChecksum::NAMES.iter().find(|(_, csum)| *csum == self).map_or("none", |(name, _)| name)
+    }
 }
 
 impl Method {
@@ -66,15 +110,18 @@ impl Method {
     }
 }
 
-pub(crate) const KEYS: &[&str] = &["address", "method", "tunnel", "weight", "upper_threshold", "lower_threshold"];
-const LATER: &[(&str, &str)] = &[("tunnel_port", NOT_YET), ("tunnel_csum", NOT_YET)];
+/// IANA's port of GUE.
+const GUE_PORT: u16 = 6080;
+
+pub(crate) const KEYS: &[&str] =
+    &["address", "method", "tunnel", "tunnel_port", "tunnel_csum", "weight", "upper_threshold", "lower_threshold"];
 
 /// Reads the servers of a service; without `matching`, which had a fault, only what can be said of each alone.
 pub(crate) fn read_all(service: &Table, matching: Option<&Matching>, surroundings: &Surroundings) -> Vec<RealServer> {
     let mut servers = Vec::new();
     let mut numbers = HashMap::new();
     for (index, table) in service.tables("real_server", SERVICE_SERVERS_MAX).into_iter().enumerate() {
-        table.check_keys(KEYS, LATER);
+        table.check_keys(KEYS, &[]);
         let Some(server) = read_server(&table, matching, surroundings) else { continue };
         if let Some(number) = numbers.get(&server.address) {
             table.fault(format!("found {} a second time; real_server {number} has it", server.address));
@@ -113,17 +160,43 @@ fn read_method(value: &Value, table: &Table) -> Option<Method> {
     let tun = Method::Tun(Tunnel::Ipip);
     let methods = [("nat", Method::Nat), ("dr", Method::Dr), ("tun", tun), ("fullnat", Method::FullNat)];
     let method = value.word(&methods)?;
-    let Some(tunnel) = table.get("tunnel") else { return Some(method) };
     if method != tun {
-        tunnel.fault(format!("found a tunnel with method {}; must be with method tun, or absent", method.name()));
+        let of_tunnels = ["tunnel", "tunnel_port", "tunnel_csum"];
+        let found = of_tunnels.into_iter().find_map(|key| table.get(key).map(|value| (key, value)));
+        let Some((key, value)) = found else { return Some(method) };
+        value.fault(format!("found `{key}` with method {}; must be with method tun, or absent", method.name()));
         return None;
     }
-    match tunnel.word(&[("ipip", true), ("gre", false), ("gue", false)])? {
-        true => Some(tun),
-        false => {
-            tunnel.fault(format!("found {}, which is not supported yet; must be \"ipip\"", tunnel.shown()));
-            None
+    read_tunnel(table).map(Method::Tun)
+}
+
+fn read_tunnel(table: &Table) -> Option<Tunnel> {
+    let kinds = [("ipip", "ipip"), ("gre", "gre"), ("gue", "gue")];
+    let kind = table.get("tunnel").map_or(Some("ipip"), |value| value.word(&kinds))?;
+    if let Some(value) = table.get("tunnel_port").filter(|_| kind != "gue") {
+        value.fault(format!("found a port with tunnel {kind}, which has none; must be with tunnel gue, or absent"));
+        return None;
+    }
+    let csum = table.get("tunnel_csum");
+    match kind {
+        "gue" => {
+            let port = table.get("tunnel_port").map_or(Some(GUE_PORT), |value| value.number(1..=u16::MAX));
+            let csum = csum.map_or(Some(GueChecksum::None), |value| value.word(GueChecksum::NAMES));
+            Some(Tunnel::Gue { port: port?, csum: csum? })
         }
+        "gre" => {
+            let csum = csum.map_or(Some(false), |value| value.word(&[("none", false), ("csum", true)]))?;
+            Some(Tunnel::Gre { csum })
+        }
+        _ => match csum {
+            Some(value) => {
+                value.fault(
+                    "found a checksum with tunnel ipip, which has none; must be with tunnel gre or gue, or absent",
+                );
+                None
+            }
+            None => Some(Tunnel::Ipip),
+        },
     }
 }
 

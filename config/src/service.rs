@@ -99,6 +99,8 @@ pub enum Protocol {
     Tcp,
     /// UDP.
     Udp,
+    /// SCTP.
+    Sctp,
 }
 
 impl fmt::Display for Protocol {
@@ -106,6 +108,7 @@ impl fmt::Display for Protocol {
         f.write_str(match self {
             Protocol::Tcp => "tcp",
             Protocol::Udp => "udp",
+            Protocol::Sctp => "sctp",
         })
     }
 }
@@ -222,7 +225,7 @@ fn read_matching(table: &Table, surroundings: &Surroundings) -> Option<Matching>
     if let Some(family) = table.get("family") {
         family.fault("found `family` without `fwmark`; must be absent: the address has a family");
     }
-    let protocol = table.need("protocol", "\"tcp\" or \"udp\"").and_then(|v| read_protocol(&v));
+    let protocol = table.need("protocol", "\"tcp\", \"udp\" or \"sctp\"").and_then(|v| read_protocol(&v));
     let value = table.need("address", "an address with a port, such as \"192.0.2.10:80\", or `fwmark` instead")?;
     let address = read_endpoint(&value)?;
     check_vip(&value, address, table, surroundings)?;
@@ -231,12 +234,7 @@ fn read_matching(table: &Table, surroundings: &Surroundings) -> Option<Matching>
 
 /// Reads a protocol that can be served.
 pub(crate) fn read_protocol(value: &Value) -> Option<Protocol> {
-    let names = [("tcp", Some(Protocol::Tcp)), ("udp", Some(Protocol::Udp)), ("sctp", None)];
-    if value.as_text() == Some("sctp") {
-        value.fault("found \"sctp\", which is not supported yet; must be tcp or udp");
-        return None;
-    }
-    value.word(&names[..2]).flatten()
+    value.word(&[("tcp", Protocol::Tcp), ("udp", Protocol::Udp), ("sctp", Protocol::Sctp)])
 }
 
 fn check_vip(value: &Value, endpoint: SocketAddr, table: &Table, surroundings: &Surroundings) -> Option<()> {
@@ -302,8 +300,10 @@ fn read_netmask(value: &Value, family: Family) -> Option<u8> {
 
 fn read_one_packet(value: &Value, matching: &Matching) -> Option<bool> {
     let one_packet = value.truth()?;
-    if one_packet && matches!(matching, Matching::Endpoint { protocol: Protocol::Tcp, .. }) {
-        value.fault("found true with protocol tcp; must be false: only datagrams stand for themselves");
+    if let Matching::Endpoint { protocol: protocol @ (Protocol::Tcp | Protocol::Sctp), .. } = matching
+        && one_packet
+    {
+        value.fault(format!("found true with protocol {protocol}; must be false: only datagrams stand for themselves"));
         return None;
     }
     Some(one_packet)

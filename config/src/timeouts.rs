@@ -33,9 +33,28 @@ pub struct Timeouts {
     pub tcp_listen: Option<u32>,
     /// SYNACK.
     pub tcp_synack: Option<u32>,
+    /// SCTP's states, in the order of [`SCTP_KEYS`].
+    pub sctp: [Option<u32>; SCTP_KEYS.len()],
 }
 
-pub(crate) const KEYS: &[&str] = &[
+/// The keys of SCTP's states: the kernel's states from INIT1 on, in its order.
+pub const SCTP_KEYS: [&str; 13] = [
+    "sctp_init1",
+    "sctp_init",
+    "sctp_cookie_sent",
+    "sctp_cookie_replied",
+    "sctp_cookie_wait",
+    "sctp_cookie",
+    "sctp_cookie_echoed",
+    "sctp_established",
+    "sctp_shutdown_sent",
+    "sctp_shutdown_received",
+    "sctp_shutdown_ack_sent",
+    "sctp_rejected",
+    "sctp_closed",
+];
+
+const TCP_AND_UDP_KEYS: &[&str] = &[
     "tcp",
     "tcp_established",
     "tcp_fin",
@@ -50,25 +69,14 @@ pub(crate) const KEYS: &[&str] = &[
     "tcp_listen",
     "tcp_synack",
 ];
-const NO_SCTP: &str = "sctp is not supported yet";
-const LATER: &[(&str, &str)] = &[
-    ("sctp_init", NO_SCTP),
-    ("sctp_init_ack", NO_SCTP),
-    ("sctp_cookie_wait", NO_SCTP),
-    ("sctp_cookie_echoed", NO_SCTP),
-    ("sctp_cookie", NO_SCTP),
-    ("sctp_cookie_replied", NO_SCTP),
-    ("sctp_established", NO_SCTP),
-    ("sctp_shutdown_sent", NO_SCTP),
-    ("sctp_shutdown_received", NO_SCTP),
-    ("sctp_shutdown_ack_sent", NO_SCTP),
-    ("sctp_rejected", NO_SCTP),
-    ("sctp_closed", NO_SCTP),
-];
+/// Every key of the section.
+pub(crate) fn keys() -> Vec<&'static str> {
+    TCP_AND_UDP_KEYS.iter().copied().chain(SCTP_KEYS).collect()
+}
 
 pub(crate) fn read(root: &Table) -> Timeouts {
     let Some(table) = root.table("timeouts") else { return Timeouts::default() };
-    table.check_keys(KEYS, LATER);
+    table.check_keys(&keys(), &[]);
     let seconds = |key: &str| table.get(key).and_then(|v| read_seconds(&v));
     // Two keys name one state: the short one of `ipvsadm --set`, and the state's own.
     let either = |short: &str, state: &str| {
@@ -89,6 +97,7 @@ pub(crate) fn read(root: &Table) -> Timeouts {
         tcp_last_ack: seconds("tcp_last_ack"),
         tcp_listen: seconds("tcp_listen"),
         tcp_synack: seconds("tcp_synack"),
+        sctp: SCTP_KEYS.map(seconds),
     }
 }
 

@@ -42,7 +42,7 @@ fn defaults() {
     assert_eq!(config.ports[0].queues, None);
     assert_eq!(config.timeouts, Timeouts::default());
     let ipvs = &config.ipvs;
-    assert_eq!((ipvs.conn_reuse_mode, ipvs.pmtu_disc, ipvs.lblc_expiration), (true, true, 86_400));
+    assert_eq!((ipvs.conn_reuse_mode, ipvs.pmtu_disc, ipvs.lblc_expiration), (1, true, 86_400));
     assert_eq!((ipvs.expire_nodest_conn, ipvs.expire_quiescent_template, ipvs.sloppy_tcp), (false, false, false));
     assert!(config.services.is_empty() && config.routes.is_empty() && config.fullnat.local_addresses.is_empty());
 }

@@ -12,6 +12,7 @@ use crate::pipeline::shard::TrafficTable;
 use crate::pipeline::{Now, Shard, shard::Shared};
 use crate::services::book::{Book, Refused, ServerSpec, ServiceSpec};
 use crate::services::live::{SERVICES_MAX, TrafficCounts};
+use crate::services::tunnels::Tunnels;
 use crate::services::{LiveTable, MarkRule, ServerId, ServiceKey, Services};
 use crate::snapshot::{Publisher, Snapshots};
 use crate::stats::{Counts, Published};
@@ -108,6 +109,7 @@ impl Control {
     ) -> Result<(Control, Vec<WorkerParts>), StartError> {
         let shared = Arc::new(Shared {
             live: LiveTable::new(config.director.servers_max as usize, SERVICES_MAX),
+            tunnels: Tunnels::new(config.director.servers_max as usize),
             templates: Templates::new(config.director.templates_max as usize, Seed::from_u64(seed), now.tick),
         });
         let mut neighbors = network::neighbors(&config, macs, now);

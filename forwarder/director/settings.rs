@@ -1,6 +1,7 @@
 //! From what the operator says to what the services are told. The two are apart: `config` knows no packets, and the
 //! schedulers and the conn table know no file.
 
+use crate::rewrite::tun::{GueChecksum, Tunnel};
 use crate::services::book::{ServerSpec, ServiceSpec};
 use crate::services::{MarkRule, Persistence, Policy, ServiceKey};
 use crate::steer::Steer;
@@ -15,11 +16,12 @@ pub fn policy(config: &Config) -> Policy {
     let ipvs = &config.ipvs;
     let (local_v4, local_v6) = config.fullnat.local_addresses.iter().partition(|address| address.is_ipv4());
     Policy {
-        conn_reuse_mode: u8::from(ipvs.conn_reuse_mode),
+        conn_reuse_mode: ipvs.conn_reuse_mode,
         expire_nodest_conn: ipvs.expire_nodest_conn,
         expire_quiescent_template: ipvs.expire_quiescent_template,
         pmtu_disc: ipvs.pmtu_disc,
         sloppy_tcp: ipvs.sloppy_tcp,
+        sloppy_sctp: ipvs.sloppy_sctp,
         secure_tcp: false,
         forward: config.director.forward,
         timeouts: timeouts(&config.timeouts),
@@ -43,6 +45,10 @@ fn timeouts(said: &config::Timeouts) -> Timeouts {
         (State::SynAck, said.tcp_synack),
     ] {
         timeouts.tcp[state as usize] = seconds.unwrap_or(timeouts.tcp[state as usize]);
+    }
+    // The states stand in the order of the keys, behind NONE.
+    for (timeout, seconds) in timeouts.sctp.iter_mut().skip(1).zip(said.sctp) {
+        *timeout = seconds.unwrap_or(*timeout);
     }
     timeouts.udp = said.udp.unwrap_or(timeouts.udp);
     timeouts
@@ -94,12 +100,31 @@ pub fn server_spec(server: &config::RealServer) -> ServerSpec {
         method: match server.method {
             config::Method::Nat => Method::Nat,
             config::Method::Dr => Method::Dr,
-            config::Method::Tun(config::Tunnel::Ipip) => Method::Tun,
+            config::Method::Tun(_) => Method::Tun,
             config::Method::FullNat => Method::FullNat,
+        },
+        tunnel: match server.method {
+            config::Method::Tun(tunnel) => self::tunnel(tunnel),
+            _ => Tunnel::default(),
         },
         weight: server.weight,
         thresholds: Thresholds { upper: server.upper_threshold, lower: server.lower_threshold },
         next_hop: None,
+    }
+}
+
+fn tunnel(tunnel: config::Tunnel) -> Tunnel {
+    match tunnel {
+        config::Tunnel::Ipip => Tunnel::Ipip,
+        config::Tunnel::Gre { csum } => Tunnel::Gre { csum },
+        config::Tunnel::Gue { port, csum } => {
+            let csum = match csum {
+                config::GueChecksum::None => GueChecksum::None,
+                config::GueChecksum::Full => GueChecksum::Full,
+                config::GueChecksum::Remote => GueChecksum::Remote,
+            };
+            Tunnel::Gue { port, csum }
+        }
     }
 }
 
@@ -119,6 +144,7 @@ fn protocol_number(protocol: config::Protocol) -> u8 {
     match protocol {
         config::Protocol::Tcp => crate::wire::protocol::TCP,
         config::Protocol::Udp => crate::wire::protocol::UDP,
+        config::Protocol::Sctp => crate::wire::protocol::SCTP,
     }
 }
 

@@ -10,13 +10,11 @@ use super::{Batch, Class, Now, Parsed, Reason, Shard, Step, Tell};
 use crate::neigh::NextHopId;
 use crate::services::{Persistence, RealServer, ServerId, Service, ServiceKey, Services};
 use crate::wire::protocol;
-use conntrack::states::tcp::{self, Event, State};
-use conntrack::states::{self, Seen};
+use conntrack::states::tcp::{self, State};
+use conntrack::states::{self, Seen, sctp};
 use conntrack::{ConnId, Direction, Hit, Key, NewConn, TemplateKey, Tick};
 use sched::{Flow, Moment};
 use std::net::SocketAddr;
-
-const SYN: u8 = 0x02;
 
 /// Gives each frame without a conn one, or what to do instead.
 #[inline]
@@ -46,13 +44,13 @@ impl Shard {
             return Step::Forward(hit);
         }
         let available = self.shared.live.is_available(ServerId(conn.server));
-        if available && parsed.tcp_flags & SYN == 0 && !self.has_ending() {
+        if available && !parsed.opens && !self.has_ending() {
             return Step::Forward(hit);
         }
         if self.is_ending(hit.id) {
             return Step::Admit;
         }
-        if parsed.tcp_flags & SYN != 0 && self.is_over(hit.id) {
+        if parsed.opens && (self.is_over(hit.id) || self.is_quiesced(hit.id)) {
             self.end(hit.id);
             return Step::Admit;
         }
@@ -68,16 +66,27 @@ impl Shard {
         if self.next_hops.is_local(vip) { Step::Stray } else { Step::Refuse(Reason::ServerGone, None) }
     }
 
-    /// Is this TCP conn so far done that a SYN starts another one? Conns of a template are not: the kernel leaves them.
+    /// Is this conn so far done that a SYN or INIT starts another one? Conns of a template are not: the kernel leaves them.
     fn is_over(&self, id: ConnId) -> bool {
         let conn = self.table.conn(id);
         let mode = self.services.policy.conn_reuse_mode;
-        let over = match State::of(conn.state) {
-            State::TimeWait | State::Close => true,
-            State::FinWait => mode & 2 != 0 && !conn.method().sees_replies(),
+        let over = match (conn.protocol(), State::of(conn.state)) {
+            (protocol::TCP, State::TimeWait | State::Close) => true,
+            (protocol::TCP, State::FinWait) => mode & 2 != 0 && !conn.method().sees_replies(),
+            (protocol::SCTP, _) => sctp::State::of(conn.state) == sctp::State::Closed,
             _ => false,
         };
-        mode != 0 && over && conn.protocol() == protocol::TCP && conn.template().is_none()
+        mode != 0 && over && conn.template().is_none()
+    }
+
+    /// With expire_nodest_conn a SYN or INIT does not go on to a server of weight 0, whatever the conn's state.
+    fn is_quiesced(&self, id: ConnId) -> bool {
+        let conn = self.table.conn(id);
+        let weight = || {
+            let service = self.services.find(&conn.inbound_key())?;
+            service.lock(&self.shared.live).server(ServerId(conn.server)).map(|server| server.weight)
+        };
+        self.services.policy.expire_nodest_conn && weight() == Some(0)
     }
 
     /// Frame `i` is the first of a flow, as far as the table knew when the burst came in. What the table says after all the
@@ -119,27 +128,33 @@ impl Shard {
         }
     }
 
-    /// Only a SYN starts a TCP conn; with sloppy_tcp any segment but a RST. Other protocols than TCP and UDP start none yet.
+    /// Only a SYN starts a TCP conn, an INIT an SCTP one; with sloppy_tcp and sloppy_sctp any but a RST or ABORT. A mark takes
+    /// any protocol, but a rewrite must know how to mend the checksum: others start none.
     fn starts_conn(&self, parsed: &Parsed) -> bool {
-        match parsed.protocol {
-            protocol::TCP => self.tcp_state(parsed, Seen::Inbound).is_some(),
-            // A mark takes any protocol, but a rewrite must know how to mend the checksum.
-            protocol => protocol == protocol::UDP,
-        }
+        parsed.protocol == protocol::UDP || self.first_state(parsed, Seen::Inbound).is_some()
     }
 
-    fn tcp_state(&self, parsed: &Parsed, seen: Seen) -> Option<State> {
+    /// The state that a packet without a conn begins one with; none: it begins none.
+    fn first_state(&self, parsed: &Parsed, seen: Seen) -> Option<u8> {
         let policy = &self.services.policy;
-        tcp::first(Event::of(parsed.tcp_flags), seen, policy.secure_tcp, policy.sloppy_tcp)
+        match parsed.protocol {
+            protocol::TCP => {
+                let event = tcp::Event::of(parsed.signal);
+                tcp::first(event, seen, policy.secure_tcp, policy.sloppy_tcp).map(|state| state as u8)
+            }
+            protocol::SCTP => {
+                // Track takes the packet's own step from here: a second INIT leads on, unlike a second SYN.
+                let starts = sctp::first(sctp::Event::of(parsed.signal), seen, policy.sloppy_sctp).is_some();
+                starts.then_some(sctp::State::None as u8)
+            }
+            _ => None,
+        }
     }
 
     /// How the conn that this packet starts begins.
     fn first(&self, parsed: &Parsed, server: RealServer) -> First {
         let seen = Seen::of(server.method, Direction::Inbound);
-        let state = match parsed.protocol {
-            protocol::TCP => self.tcp_state(parsed, seen).unwrap_or(State::None) as u8,
-            _ => 0,
-        };
+        let state = self.first_state(parsed, seen).unwrap_or(0);
         let active = states::is_active(parsed.protocol, state);
         First { server, state, active, timeout: self.services.policy.timeouts.ticks(parsed.protocol, state) }
     }

@@ -10,8 +10,10 @@
 //! reassembled packet comes by here again, as a chain of which only the first segment is looked at.
 
 use super::Reason;
+use crate::rewrite::tun;
 use crate::wire::{checksum, ipv6, protocol};
 use conntrack::Key;
+use conntrack::states::sctp::Event;
 
 /// Length of an Ethernet header without VLAN tag.
 pub const ETHERNET_BYTES: usize = 14;
@@ -21,6 +23,7 @@ const EXTENSIONS_MAX: usize = 8;
 /// Length of the IPv6 fragment header.
 pub const FRAGMENT_HEADER_BYTES: usize = 8;
 
+const SYN: u8 = 0x02;
 const ETHERTYPE_IPV4: u16 = 0x0800;
 const ETHERTYPE_ARP: u16 = 0x0806;
 const ETHERTYPE_IPV6: u16 = 0x86dd;
@@ -32,6 +35,8 @@ pub enum Class {
     Flow,
     /// An ICMP error: its key is that of the quoted packet with its ends exchanged, the flow in the error's own direction.
     IcmpError,
+    /// An ICMP error about what may be a tunnel packet of the director's own: its key is that of the packet in the tunnel.
+    TunnelError,
     /// An IP packet of any other kind: nothing but an address of the director's own can take it.
     Other,
     /// A part of a packet: its key says of which, source, destination, identification and protocol.
@@ -57,16 +62,27 @@ pub struct Parsed {
     pub v6: bool,
     /// IP protocol number of what starts at `l4`.
     pub protocol: u8,
-    /// The TCP flags, 0 for other protocols.
-    pub tcp_flags: u8,
+    /// What the transport header says to the conn's state: the TCP flags, the type of SCTP's first chunk that counts, else 0.
+    pub signal: u8,
+    /// It asks for a new conn, even if there is one: TCP's SYN, SCTP's INIT.
+    pub opens: bool,
     /// What kind.
     pub class: Class,
 }
 
 impl Parsed {
     /// Nothing is known yet but the port.
-    pub const NOTHING: Parsed =
-        Parsed { l3: 0, l4: 0, end: 0, port: 0, v6: false, protocol: 0, tcp_flags: 0, class: Class::Neighbor };
+    pub const NOTHING: Parsed = Parsed {
+        l3: 0,
+        l4: 0,
+        end: 0,
+        port: 0,
+        v6: false,
+        protocol: 0,
+        signal: 0,
+        opens: false,
+        class: Class::Neighbor,
+    };
 
     /// Bytes of the IP packet, header included.
     pub fn ip_bytes(&self) -> usize {
@@ -171,7 +187,7 @@ fn packet_v4(l3: &[u8], rest_bytes: usize, parsed: &mut Parsed, key: &mut Key) -
     match Ports::of(body, header[9]) {
         Some(ports) => {
             *key = Key::v4(source, destination, ports.source, ports.destination, header[9]);
-            parsed.tcp_flags = ports.tcp_flags;
+            (parsed.signal, parsed.opens) = (ports.signal, ports.opens);
             Ok(())
         }
         None => without_ports(body, parsed, key),
@@ -217,7 +233,7 @@ fn packet_v6(l3: &[u8], rest_bytes: usize, to_us: bool, parsed: &mut Parsed, key
     match Ports::of(body, protocol) {
         Some(ports) => {
             *key = Key::v6(source, destination, ports.source, ports.destination, protocol);
-            parsed.tcp_flags = ports.tcp_flags;
+            (parsed.signal, parsed.opens) = (ports.signal, ports.opens);
             Ok(())
         }
         None => without_ports(body, parsed, key),
@@ -249,7 +265,8 @@ fn fragment_v6(
 struct Ports {
     source: u16,
     destination: u16,
-    tcp_flags: u8,
+    signal: u8,
+    opens: bool,
 }
 
 impl Ports {
@@ -265,10 +282,28 @@ impl Ports {
         if body.len() < header_bytes {
             return None;
         }
-        let tcp_flags = if protocol == protocol::TCP { body[13] } else { 0 };
+        let (signal, opens) = match protocol {
+            protocol::TCP => (body[13], body[13] & SYN != 0),
+            protocol::SCTP => sctp(body),
+            _ => (0, false),
+        };
         let port = |at: usize| u16::from_be_bytes([body[at], body[at + 1]]);
-        Some(Ports { source: port(0), destination: port(2), tcp_flags })
+        Some(Ports { source: port(0), destination: port(2), signal, opens })
     }
+}
+
+/// What the first chunk says, and whether it asks for an association. An ABORT behind a cookie counts more than the cookie
+/// (RFC 9260, section 6.10, lets others be bundled).
+#[cold]
+fn sctp(body: &[u8]) -> (u8, bool) {
+    const CHUNKS_AT: usize = 12;
+    let chunk = |at: usize| body.get(at..).and_then(|rest| rest.first_chunk::<4>());
+    let Some(first) = chunk(CHUNKS_AT) else { return (0, false) };
+    let length = usize::from(u16::from_be_bytes([first[2], first[3]]));
+    let is_cookie = matches!(Event::of(first[0]), Event::CookieEcho | Event::CookieAck);
+    let next = if is_cookie && length >= 4 { chunk(CHUNKS_AT + length.next_multiple_of(4)) } else { None };
+    let signal = next.filter(|next| Event::of(next[0]) == Event::Abort).map_or(first[0], |abort| abort[0]);
+    (signal, Event::of(signal) == Event::Init)
 }
 
 /// ICMP, a protocol without flows, or a header that is cut off.
@@ -280,8 +315,14 @@ fn without_ports(body: &[u8], parsed: &mut Parsed, key: &mut Key) -> Result<(), 
         return if has_ports(parsed.protocol) { Err(Reason::Truncated) } else { Ok(()) };
     }
     let Some((message, quoted)) = body.split_first_chunk::<8>() else { return Err(Reason::Truncated) };
+    let is_error_v4 = !parsed.v6 && matches!(message[0], 3 | 4 | 11 | 12);
+    if is_error_v4 && let Some(flow) = tunnelled_v4(quoted) {
+        *key = flow;
+        parsed.class = Class::TunnelError;
+        return Ok(());
+    }
     let flow = match (parsed.v6, message[0]) {
-        (false, 3 | 4 | 11 | 12) => quoted_v4(quoted),
+        (false, _) if is_error_v4 => quoted_v4(quoted),
         (true, 1..=4) => quoted_v6(quoted),
         _ => None,
     };
@@ -290,6 +331,19 @@ fn without_ports(body: &[u8], parsed: &mut Parsed, key: &mut Key) -> Result<(), 
         parsed.class = Class::IcmpError;
     }
     Ok(())
+}
+
+/// The flow of the IPv4 packet in a quoted IPv4 tunnel packet. About any other tunnel the kernel tells nobody (recorded).
+/// Whether the tunnel is the director's own is seen when there is a conn.
+fn tunnelled_v4(packet: &[u8]) -> Option<Key> {
+    let inner = packet.get(tun::inner_at(packet, |_| true)?..)?;
+    let header = inner.first_chunk::<20>().filter(|header| header[0] >> 4 == 4 && packet[0] >> 4 == 4)?;
+    let header_bytes = usize::from(header[0] & 15) * 4;
+    // What is no header of ours by its checksum is payload of some other protocol.
+    if header_bytes < 20 || inner.len() < header_bytes || checksum::of(&inner[..header_bytes]) != 0 {
+        return None;
+    }
+    quoted_v4(inner).map(|exchanged| exchanged.reversed())
 }
 
 /// The flow of a quoted packet, ends exchanged. Only the first 8 bytes behind its IP header are sure to be there.

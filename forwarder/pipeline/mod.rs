@@ -103,8 +103,8 @@ impl Batch {
         shard.table.find_burst(&self.keys, now.tick, &mut hits[..self.keys.len()]);
         for (parsed, hit) in self.parsed.iter().zip(hits) {
             self.steps.push(match (parsed.class, hit) {
-                (Class::Flow | Class::IcmpError, Some(hit)) => Step::Forward(hit),
-                (Class::Flow | Class::IcmpError, None) => Step::Admit,
+                (Class::Flow | Class::IcmpError | Class::TunnelError, Some(hit)) => Step::Forward(hit),
+                (Class::Flow | Class::IcmpError | Class::TunnelError, None) => Step::Admit,
                 (Class::Fragment, _) => Step::Reassemble,
                 (Class::Other, _) => Step::Local,
                 (Class::Neighbor, _) => Step::Neighbor,

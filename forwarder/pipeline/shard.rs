@@ -5,6 +5,7 @@ use super::{Now, Reason};
 use crate::local_ports::LocalPorts;
 use crate::neigh::NextHops;
 use crate::services::live::Traffic;
+use crate::services::tunnels::Tunnels;
 use crate::services::{LiveTable, ServerId, Services};
 use crate::stats::Counts;
 use arrayvec::ArrayVec;
@@ -18,6 +19,8 @@ pub struct Shared {
     pub live: LiveTable,
     /// Persistence templates.
     pub templates: Templates,
+    /// What packets to real servers behind tunnels travel in.
+    pub tunnels: Tunnels,
 }
 
 /// What one worker forwarded, by real server.

@@ -3,8 +3,8 @@
 use super::{Batch, Class, Now, Parsed, Shard, Step};
 use crate::services::ServerId;
 use crate::wire::protocol;
-use conntrack::states::Seen;
-use conntrack::states::tcp::{self, Event, State};
+use conntrack::states::tcp::{self, State};
+use conntrack::states::{self, Seen, sctp, udp};
 use conntrack::{Direction, Hit};
 
 /// The flags that a TCP conn's state hangs on: FIN, SYN, RST and ACK.
@@ -26,6 +26,10 @@ impl Shard {
     /// One packet of a conn.
     #[inline]
     fn follow(&mut self, parsed: &Parsed, hit: Hit, now: Now) {
+        if parsed.class == Class::TunnelError {
+            // What the director's own packet met with on its way is no traffic of the conn.
+            return;
+        }
         let conn = self.table.conn_mut(hit.id);
         let bytes = parsed.ip_bytes() as u64;
         let traffic = &self.traffic[conn.server as usize];
@@ -35,9 +39,15 @@ impl Shard {
         }
         if parsed.class == Class::Flow {
             conn.touch(now.tick);
-            let settled = conn.state == State::Established as u8 && parsed.tcp_flags & STATE_FLAGS == ACK_ALONE;
-            if parsed.protocol == protocol::TCP && !settled {
-                return self.follow_tcp(parsed, hit, now);
+            let settled = conn.state == State::Established as u8 && parsed.signal & STATE_FLAGS == ACK_ALONE;
+            match parsed.protocol {
+                protocol::TCP if !settled => return self.follow_state(parsed, hit, now),
+                protocol::SCTP => return self.follow_state(parsed, hit, now),
+                protocol::UDP if hit.direction == Direction::Outbound && conn.state != udp::ANSWERED => {
+                    conn.state = udp::ANSWERED;
+                    conn.template().inspect(|template| self.shared.templates.assure(*template));
+                }
+                _ => {}
             }
             // A reload may have changed the time-outs: the next packet makes them the conn's.
             let timeout = self.services.policy.timeouts.ticks(parsed.protocol, conn.state);
@@ -47,8 +57,8 @@ impl Shard {
         }
     }
 
-    /// A TCP packet that may change its conn's state.
-    fn follow_tcp(&mut self, parsed: &Parsed, hit: Hit, now: Now) {
+    /// A TCP or SCTP packet that may change its conn's state.
+    fn follow_state(&mut self, parsed: &Parsed, hit: Hit, now: Now) {
         // A later packet of the burst ended the conn: its counts are settled.
         if self.is_ending(hit.id) {
             return;
@@ -56,16 +66,27 @@ impl Shard {
         let policy = &self.services.policy;
         let conn = self.table.conn_mut(hit.id);
         let seen = Seen::of(conn.method(), hit.direction);
-        let next = tcp::next(State::of(conn.state), Event::of(parsed.tcp_flags), seen, policy.secure_tcp);
-        if next.is_active() != conn.is_active() {
-            conn.set_active(next.is_active());
-            self.shared.live.set_active(ServerId(conn.server), next.is_active());
+        let (next, established) = match parsed.protocol {
+            protocol::SCTP => {
+                let next = sctp::next(sctp::State::of(conn.state), sctp::Event::of(parsed.signal), seen);
+                (next as u8, next == sctp::State::Established)
+            }
+            _ => {
+                let event = tcp::Event::of(parsed.signal);
+                let next = tcp::next(State::of(conn.state), event, seen, policy.secure_tcp);
+                (next as u8, next == State::Established)
+            }
+        };
+        let active = states::is_active(parsed.protocol, next);
+        if active != conn.is_active() {
+            conn.set_active(active);
+            self.shared.live.set_active(ServerId(conn.server), active);
         }
-        conn.state = next as u8;
-        if let (State::Established, Some(template)) = (next, conn.template()) {
+        conn.state = next;
+        if let (true, Some(template)) = (established, conn.template()) {
             self.shared.templates.assure(template);
         }
-        let timeout = policy.timeouts.ticks(protocol::TCP, next as u8);
+        let timeout = policy.timeouts.ticks(parsed.protocol, next);
         self.table.set_timeout(hit.id, timeout, now.tick);
     }
 }

@@ -10,6 +10,7 @@
 use super::Endpoint;
 use super::nat::{addresses_at, carry_header, carry_transport, is_family};
 use crate::wire::checksum::{self, Delta};
+use crate::wire::protocol;
 
 /// Replaces source and destination, addresses and ports. Nothing changes if their family is not the packet's.
 #[inline]
@@ -46,6 +47,9 @@ fn translate_family<const N: usize>(
         let ([a, b], [c, d]) = (ports.0.to_be_bytes(), ports.1.to_be_bytes());
         delta.replace_two_words(*words, [a, b, c, d]);
         *words = [a, b, c, d];
+    }
+    if protocol == protocol::SCTP {
+        checksum::fill_sctp(segment);
     }
     if !carry_transport(segment, protocol, delta) {
         checksum::fill_transport(l3, l4, protocol);

@@ -8,8 +8,8 @@
 //!
 //! Checksums are carried along (RFC 1624): the IPv4 header's by the address, TCP's and UDP's by address (it is in
 //! their pseudo header) and port. A UDP datagram without a checksum gets one, as the kernel gives it one (recorded),
-//! at the cost of reading it. SCTP's CRC32c covers no addresses but the ports, and is not a sum: it is not updated
-//! here.
+//! at the cost of reading it. SCTP's CRC32c covers no addresses but the ports, and is not a sum: where a port changes
+//! it is computed anew.
 
 use crate::wire::checksum::{self, Delta};
 use crate::wire::{Tcp, Udp, protocol};
@@ -60,7 +60,11 @@ fn translate<const N: usize>(l3: &mut [u8], l4: usize, protocol: u8, end: End, a
         return;
     }
     let Some(addresses) = replace_address(header, end, address) else { return };
+    let before = segment.first_chunk::<4>().copied();
     let ports = replace_port(segment, end, port);
+    if protocol == protocol::SCTP && segment.first_chunk() != before.as_ref() {
+        checksum::fill_sctp(segment);
+    }
     carry_header::<N>(header, addresses);
     if !carry_transport(segment, protocol, addresses.and(ports)) {
         checksum::fill_transport(l3, l4, protocol);

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use proptest::prelude::*;
 
 use super::icmp::Cause;
+use super::tun::{GueChecksum, Outer, Tunnel};
 use super::{Endpoint, fullnat, icmp, nat, reset, ttl, tun};
 use crate::wire::build::Frame;
 use crate::wire::{checksum, describe::describe_packet, ipv4, protocol};
@@ -169,10 +170,12 @@ proptest! {
     ) {
         let inner = packet(&rest, inner_ends);
         let is_ipv6 = outer.0.0.is_ipv6();
-        let outer_bytes = tun::outer_bytes(is_ipv6);
+        let outer_bytes = Tunnel::Ipip.outer_bytes(is_ipv6);
         let mut l3 = [vec![0xaa; outer_bytes], inner.clone()].concat();
         let total = l3.len();
-        prop_assert!(tun::encapsulate(&mut l3, total, &octets(outer.0.0), &octets(outer.1.0), pmtu_discovery, id));
+        let (source, destination) = (octets(outer.0.0), octets(outer.1.0));
+        let header = Outer { source: &source, destination: &destination, pmtu_discovery, id, source_port: 1 };
+        prop_assert!(tun::encapsulate(&mut l3, total, Tunnel::Ipip, header));
         let tos = if rest.tos & 3 == 3 { rest.tos ^ 1 } else { rest.tos };
         let dont_fragment = inner_ends.0.0.is_ipv4() && pmtu_discovery;
         let id = if dont_fragment { 0 } else { id };
@@ -180,7 +183,7 @@ proptest! {
         let expect = Frame::new(outer.0.0, outer.1.0).tos(tos).ttl(rest.ttl).id(id).dont_fragment(dont_fragment);
         same!(l3, expect.packet(protocol, &inner)[14..]);
         prop_assert!(is_ipv6 || ipv4::checksum_is_right(&l3));
-        prop_assert_eq!(tun::inner_at(&l3), Some(outer_bytes));
+        prop_assert_eq!(tun::inner_at(&l3, |_| true), Some(outer_bytes));
     }
 
     #[test]
@@ -215,7 +218,14 @@ proptest! {
                 nat::translate_source(&mut l3.clone(), l4, protocol, address, 80);
                 nat::translate_destination(&mut l3.clone(), l4, protocol, address, 80);
                 fullnat::translate(&mut l3.clone(), l4, protocol, end, end);
-                tun::encapsulate(&mut l3.clone(), l3.len(), address, address, true, 1);
+                let outer = Outer { source: address, destination: address, pmtu_discovery: true, id: 1, source_port: 1 };
+                let gre = [false, true].map(|csum| Tunnel::Gre { csum });
+                let gue = [GueChecksum::None, GueChecksum::Full].map(|csum| Tunnel::Gue { port: 1, csum });
+                for tunnel in [Tunnel::Ipip].into_iter().chain(gre).chain(gue) {
+                    let mut packet = l3.clone();
+                    tun::encapsulate(&mut packet, l3.len(), tunnel, outer);
+                    tunnel.checksum(&packet, l4, std::iter::empty());
+                }
                 let translation = icmp::Translation {
                     source: Some(address),
                     destination: Some(address),
@@ -230,7 +240,7 @@ proptest! {
             }
         }
         ttl::decrement(&mut l3.clone());
-        tun::inner_at(&l3);
+        tun::inner_at(&l3, |_| true);
         icmp::quoted(&l3, l4);
         icmp::echo_reply(&mut l3.clone(), 0, l4, 1);
         reset::reset(&mut [0; reset::RESET_BYTES_MAX], &l3, l4);

@@ -13,6 +13,7 @@ use super::{MarkRule, Persistence, Policy, Pool, RealServer, Service, ServiceKey
 use crate::neigh::NextHopId;
 use crate::pipeline::Now;
 use crate::pipeline::shard::Shared;
+use crate::rewrite::tun::Tunnel;
 use crate::steer::{Hashes, Steer};
 use conntrack::{Method, Templates};
 use hashbrown::{HashMap, HashSet};
@@ -45,6 +46,8 @@ pub struct ServiceSpec {
 pub struct ServerSpec {
     /// How its packets are forwarded.
     pub method: Method,
+    /// What they travel in, with [`Method::Tun`].
+    pub tunnel: Tunnel,
     /// 0 to 2^31 − 1.
     pub weight: u32,
     /// Conns above which it takes no new ones, and under which it takes them again. 0: none.
@@ -64,6 +67,8 @@ struct Entry {
 pub struct Listed {
     /// As workers see it.
     pub server: RealServer,
+    /// What its packets travel in, with [`Method::Tun`].
+    pub tunnel: Tunnel,
     /// Its thresholds.
     pub thresholds: Thresholds,
     /// The last weight above 0: quiescing a server must not move mh's table.
@@ -221,6 +226,7 @@ impl Book {
         let before = self.shared.live.service_of(id);
         self.shared.live.attach(id, service, spec.thresholds);
         self.note_method(id, spec.method);
+        self.shared.tunnels.set(id, spec.tunnel);
         self.hear_changes(before);
         Ok(listed(id, address, spec, 0))
     }
@@ -232,6 +238,7 @@ impl Book {
         Self::check_method(entry.service.steer, &spec)?;
         let before = entry.servers[i];
         self.shared.live.set_thresholds(before.server.id, spec.thresholds);
+        self.shared.tunnels.set(before.server.id, spec.tunnel);
         entry.servers[i] = listed(before.server.id, address, spec, before.last_weight);
         entry.republish(&self.shared.live, &self.trash, Change::Servers);
         self.note_method(before.server.id, spec.method);
@@ -400,7 +407,7 @@ fn service(id: ServiceId, key: ServiceKey, spec: ServiceSpec, pool: Arc<Mutex<Po
 }
 
 fn listed(id: ServerId, address: SocketAddr, spec: ServerSpec, last_weight: u32) -> Listed {
-    let ServerSpec { method, weight, thresholds, next_hop } = spec;
+    let ServerSpec { method, tunnel, weight, thresholds, next_hop } = spec;
     let server = RealServer { id, address: address.ip(), port: address.port(), method, weight, next_hop };
-    Listed { server, thresholds, last_weight: if weight > 0 { weight } else { last_weight } }
+    Listed { server, tunnel, thresholds, last_weight: if weight > 0 { weight } else { last_weight } }
 }

@@ -5,6 +5,7 @@
 pub mod book;
 pub mod live;
 mod trash;
+pub mod tunnels;
 
 use crate::neigh::NextHopId;
 use crate::steer::{Steer, Steering};
@@ -212,6 +213,8 @@ pub struct Policy {
     pub pmtu_disc: bool,
     /// Any TCP segment but a RST starts a conn.
     pub sloppy_tcp: bool,
+    /// Any SCTP packet but an ABORT starts a conn.
+    pub sloppy_sctp: bool,
     /// The kernel's stricter TCP states.
     pub secure_tcp: bool,
     /// Packets for other hosts are routed.

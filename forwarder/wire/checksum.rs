@@ -122,6 +122,17 @@ impl Delta {
     }
 }
 
+/// Computes the CRC32c of an SCTP packet (RFC 9260, section 6.8 and appendix A): little endian, unlike all else.
+#[cold]
+pub fn fill_sctp(segment: &mut [u8]) {
+    const CRC: std::ops::Range<usize> = 8..12;
+    if let Some(field) = segment.get_mut(CRC) {
+        field.fill(0);
+        let crc = crc32c::crc32c(segment);
+        segment[CRC].copy_from_slice(&crc.to_le_bytes());
+    }
+}
+
 /// Where a protocol's checksum lies in its header. SCTP has a CRC instead, which cannot be carried along like a sum.
 #[inline]
 pub fn transport_checksum_at(protocol: u8) -> Option<usize> {

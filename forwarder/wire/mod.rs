@@ -57,6 +57,8 @@ pub mod protocol {
     pub const HOP_BY_HOP: u8 = 0;
     /// ICMP.
     pub const ICMP: u8 = 1;
+    /// GRE.
+    pub const GRE: u8 = 47;
     /// IPv4 in IP (RFC 2003, RFC 2473).
     pub const IPIP: u8 = 4;
     /// TCP.

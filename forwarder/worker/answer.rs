@@ -30,7 +30,7 @@ pub(super) enum Said {
 
 impl Said {
     /// What it means for the packet that asked.
-    fn fate(self) -> Fate {
+    pub(super) fn fate(self) -> Fate {
         match self {
             Said::Yes | Said::Nothing => Fate::Consumed,
             Said::Unsaid(reason) => Fate::Dropped(reason),

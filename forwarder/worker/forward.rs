@@ -8,7 +8,9 @@ use crate::pipeline::classify::{ETHERNET_BYTES, FRAGMENT_HEADER_BYTES};
 use crate::pipeline::{Class, Fate, Now, Parsed, Reason, Shard, Tell};
 use crate::port::{Burst, Frame, Port};
 use crate::rewrite::icmp::{Cause, Translation};
+use crate::rewrite::tun::Tunnel;
 use crate::rewrite::{Endpoint, fullnat, icmp, nat, ttl, tun};
+use crate::services::ServerId;
 use crate::wire::{Udp, checksum, protocol};
 use conntrack::{Conn, Direction, Hit, Method};
 use std::net::IpAddr;
@@ -44,7 +46,10 @@ impl<P: Port> Worker<P> {
     /// A frame of a conn.
     #[inline]
     pub(super) fn forward(&mut self, port: usize, mut frame: P::Frame, parsed: &Parsed, hit: Hit, now: Now) {
-        match self.shard.prepare(&mut frame, parsed, hit) {
+        if parsed.class == Class::TunnelError {
+            return self.relay(port, frame, parsed, hit, now);
+        }
+        match self.shard.prepare(&mut frame, parsed, hit, now) {
             Ok(Ready { hop: Some(hop), cut }) => self.send(frame, hop, Kept { cut, routed_from: None }, now),
             Ok(Ready { hop: None, cut }) => match self.shard.neighbor(hit) {
                 Ok(towards) => self.hold(frame, towards, Kept { cut, routed_from: None }, now),
@@ -151,7 +156,7 @@ impl<P: Port> Worker<P> {
 impl Shard {
     /// Makes the frame's IP packet what leaves, and says where it goes.
     #[inline]
-    fn prepare<F: Frame>(&mut self, frame: &mut F, parsed: &Parsed, hit: Hit) -> Result<Ready, Refusal> {
+    fn prepare<F: Frame>(&mut self, frame: &mut F, parsed: &Parsed, hit: Hit, now: Now) -> Result<Ready, Refusal> {
         let Way { hop, mtu } = self.way(hit)?;
         let conn = self.table.conn(hit.id);
         let ip_bytes = parsed.ip_bytes();
@@ -163,15 +168,18 @@ impl Shard {
         if !ttl::decrement(l3) {
             return Err((Reason::TtlExpired, Some(Tell::TimeExceeded)));
         }
-        let longest = match conn.method() {
-            Method::Tun => tun::inner_bytes_max(usize::from(mtu), conn.is_server_v6()),
-            _ => usize::from(mtu),
+        let (tunnel, mtu, longest) = match conn.method() {
+            Method::Tun => {
+                let (tunnel, path_mtu) = self.shared.tunnels.get(ServerId(conn.server), mtu, now);
+                (tunnel, path_mtu, tunnel.inner_bytes_max(usize::from(path_mtu), conn.is_server_v6()))
+            }
+            _ => (Tunnel::Ipip, mtu, usize::from(mtu)),
         };
         let mut cut = None;
         if ip_bytes > longest || chained {
             let id = self.random.u32(..);
-            let tunnel_v6 = (conn.method() == Method::Tun).then(|| conn.is_server_v6());
-            cut = Some(self.cut(frame, parsed, tunnel_v6, usize::from(mtu), longest, id)?);
+            let outer = (conn.method() == Method::Tun).then(|| (tunnel, conn.is_server_v6()));
+            cut = Some(self.cut(frame, parsed, outer, usize::from(mtu), longest, id)?);
         }
         let l3 = &mut frame.bytes_mut()[usize::from(parsed.l3)..];
         let l4 = usize::from(parsed.l4 - parsed.l3);
@@ -180,7 +188,7 @@ impl Shard {
         match (conn.method(), hit.direction) {
             (Method::Tun, _) => {
                 let id = self.random.u16(..);
-                self.encapsulate(frame, parsed, hit, hop, id)?;
+                self.encapsulate(frame, parsed, hit, hop, (tunnel, id))?;
             }
             (Method::Nat | Method::FullNat, direction) if parsed.class == Class::IcmpError => {
                 if !icmp::translate(l3, l4, &error_translation(conn, direction)) {
@@ -214,7 +222,7 @@ impl Shard {
         parsed: &Parsed,
         hit: Hit,
         hop: Option<NextHopId>,
-        id: u16,
+        (tunnel, id): (Tunnel, u16),
     ) -> Result<(), Refusal> {
         let conn = self.table.conn(hit.id);
         let source = match hop.and_then(|id| self.next_hops.get(id)) {
@@ -225,21 +233,39 @@ impl Shard {
             },
         };
         let source = source.ok_or((Reason::NoRoute, None))?;
-        let outer = tun::outer_bytes(conn.is_server_v6());
-        if !frame.prepend(outer) {
+        if !frame.prepend(tunnel.outer_bytes(conn.is_server_v6())) {
             return Err((Reason::NoHeadroom, None));
         }
         let bytes = frame.bytes_mut();
         let ethertype = if conn.is_server_v6() { ETHERTYPE_IPV6 } else { ETHERTYPE_IPV4 };
         bytes[ETHERTYPE_AT..ETHERTYPE_AT + 2].copy_from_slice(&ethertype);
         let packet = &mut bytes[usize::from(parsed.l3)..];
-        let pmtu_disc = self.services.policy.pmtu_disc;
-        let total = parsed.ip_bytes() + outer;
-        let made = match source {
-            IpAddr::V4(source) => tun::encapsulate(packet, total, &source.octets(), conn.server_bytes(), pmtu_disc, id),
-            IpAddr::V6(source) => tun::encapsulate(packet, total, &source.octets(), conn.server_bytes(), pmtu_disc, id),
+        let source = match &source {
+            IpAddr::V4(source) => &source.octets()[..],
+            IpAddr::V6(source) => &source.octets()[..],
         };
-        if made { Ok(()) } else { Err((Reason::BadHeader, None)) }
+        let source_port = match tunnel {
+            Tunnel::Gue { .. } => tun::source_port(self.table.hash(&conn.inbound_key())),
+            _ => 0,
+        };
+        let outer = tun::Outer {
+            source,
+            destination: conn.server_bytes(),
+            pmtu_discovery: self.services.policy.pmtu_disc,
+            id,
+            source_port,
+        };
+        let total = parsed.ip_bytes() + tunnel.outer_bytes(conn.is_server_v6());
+        if !tun::encapsulate(packet, total, tunnel, outer) {
+            return Err((Reason::BadHeader, None));
+        }
+        let at = Tunnel::Ipip.outer_bytes(conn.is_server_v6());
+        let sum = tunnel.checksum(&frame.bytes()[usize::from(parsed.l3)..], at, frame.segments().skip(1));
+        if let Some((at, sum)) = sum {
+            let at = usize::from(parsed.l3) + at;
+            frame.bytes_mut()[at..at + 2].copy_from_slice(&sum.to_be_bytes());
+        }
+        Ok(())
     }
 
     /// How a packet is cut that came in fragments, or is longer than `longest`, which would fit. Refused if its sender does
@@ -249,12 +275,12 @@ impl Shard {
         &self,
         frame: &F,
         parsed: &Parsed,
-        tunnel_v6: Option<bool>,
+        outer: Option<(Tunnel, bool)>,
         mtu: usize,
         longest: usize,
         id: u32,
     ) -> Result<Cut, Refusal> {
-        let (tunnel, outer_v6) = (tunnel_v6.is_some(), tunnel_v6.unwrap_or(parsed.v6));
+        let (tunnel, outer_v6) = (outer.is_some(), outer.map_or(parsed.v6, |(_, v6)| v6));
         let came = longest_fragment(frame, parsed);
         let l3 = &frame.bytes()[usize::from(parsed.l3)..];
         // A sender that cuts IPv6 packets itself has seen to it that the parts fit.
@@ -272,9 +298,11 @@ impl Shard {
         let came = came.filter(|_| outer_v6 == parsed.v6);
         let limit = came.map_or(mtu, |came| mtu.min(if outer_v6 { came.max(IPV6_MTU_MIN) } else { came }));
         // And if that lets it through in one piece, it goes so.
-        let outer_bytes = if tunnel { tun::outer_bytes(outer_v6) } else { 0 };
+        let outer_bytes = outer.map_or(0, |(tunnel, v6)| tunnel.outer_bytes(v6));
         let in_one_piece = came.is_none() && parsed.ip_bytes() + outer_bytes <= mtu;
-        Ok(Cut { bytes_max: limit as u16, as_it_came: !in_one_piece, id })
+        // GRE and GUE around another family are put together and cut anew (recorded).
+        let crossing = outer.is_some_and(|(tunnel, v6)| tunnel != Tunnel::Ipip && v6 != parsed.v6);
+        Ok(Cut { bytes_max: limit as u16, as_it_came: !(in_one_piece || crossing), id })
     }
 
     /// Where the conn's packets go in this direction. The answer is kept in the conn.
@@ -291,6 +319,11 @@ impl Shard {
             return Ok(Way { hop: Some(id), mtu: hop.mtu });
         }
         self.find_way(hit)
+    }
+
+    /// The MTU of the port that the conn's tunnel packets leave by.
+    pub(super) fn tunnel_mtu(&mut self, hit: Hit) -> u16 {
+        self.way(hit).map_or(u16::MAX, |way| way.mtu)
     }
 
     /// The conn has no next hop in this direction, or its slot is another neighbour's by now.

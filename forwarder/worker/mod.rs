@@ -10,6 +10,7 @@ pub mod idle;
 pub mod limit;
 pub mod peers;
 mod reassemble;
+mod relay;
 pub mod rings;
 pub mod route;
 
@@ -138,7 +139,7 @@ impl<P: Port> Worker<P> {
             let steering = &self.shard.services.steering;
             let (parsed, key) = (batch.parsed[i], batch.keys[i]);
             let owner = match parsed.class {
-                Class::Flow | Class::IcmpError => steering.owner(&key),
+                Class::Flow | Class::IcmpError | Class::TunnelError => steering.owner(&key),
                 Class::Fragment => steering.fragment_owner(&key),
                 Class::Other | Class::Neighbor | Class::Refused(_) => self.egress.peers.own,
             };

@@ -114,8 +114,13 @@ fn servers_come_and_go_under_load() {
         lab.settle();
         lab.check_live();
         let rip = format!("{}:80", RIPS[next(2) as usize]).parse().unwrap();
-        let spec =
-            ServerSpec { method: conntrack::Method::Nat, weight: 1, thresholds: Default::default(), next_hop: None };
+        let spec = ServerSpec {
+            method: conntrack::Method::Nat,
+            weight: 1,
+            thresholds: Default::default(),
+            tunnel: Default::default(),
+            next_hop: None,
+        };
         match next(8) {
             0 => drop(lab.control.delete_server(key, rip)),
             1 | 2 => drop(lab.control.add_server(key, rip, spec)),

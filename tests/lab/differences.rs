@@ -129,7 +129,13 @@ fn edit(control: &mut Control, edit: &ToolEdit) {
         one_packet: false,
         steer: Default::default(),
     };
-    let server = |weight| ServerSpec { method: Method::Nat, weight, thresholds: Thresholds::default(), next_hop: None };
+    let server = |weight| ServerSpec {
+        method: Method::Nat,
+        weight,
+        thresholds: Thresholds::default(),
+        tunnel: Default::default(),
+        next_hop: None,
+    };
     let _ = match *edit {
         ToolEdit::AddService(number) => control.add_service(key(number), spec(0)),
         ToolEdit::DeleteService(number) => control.delete_service(key(number)),

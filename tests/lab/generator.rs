@@ -232,7 +232,13 @@ impl Generator {
                         [usize::from(port - 80)];
                 let rip = if vip.is_ipv4() { crate::network::RIP } else { crate::network::RIP6 };
                 let address = std::net::SocketAddr::new(crate::network::ip(rip), port);
-                let spec = ServerSpec { method, weight: 1, thresholds: Default::default(), next_hop: None };
+                let spec = ServerSpec {
+                    method,
+                    weight: 1,
+                    thresholds: Default::default(),
+                    tunnel: Default::default(),
+                    next_hop: None,
+                };
                 lab.control.add_server(key, address, spec).unwrap();
             }
         }

@@ -54,7 +54,9 @@ pub struct Lab {
     pub now_ms: u64,
     /// Hosts answer ARP and neighbour discovery.
     pub hosts_answer: bool,
-    /// Hosts that do not have the MAC of [`host_mac`]; none: it does not answer.
+    /// The MAC of each host.
+    pub mac_of: fn(IpAddr) -> Mac,
+    /// Hosts that do not have that MAC; none: it does not answer.
     pub moved: HashMap<IpAddr, Option<Mac>>,
 }
 
@@ -97,13 +99,19 @@ impl Lab {
             workers.push(Worker::new(parts, ports, peers, answers_per_s));
         }
         let (control_bytes, hosts_answer, moved) = (0, true, HashMap::new());
-        Lab { control, workers, cables, pool, control_bytes, host, now_ms, hosts_answer, moved }
+        Lab { control, workers, cables, pool, control_bytes, host, now_ms, hosts_answer, mac_of: host_mac, moved }
     }
 
     /// Puts a frame in and gives what left because of it.
     pub fn send(&mut self, port: usize, frame: &[u8]) -> Vec<Left> {
         self.cables[port].put(frame);
         self.settle()
+    }
+
+    /// Puts a frame on a worker's queue of a port.
+    pub fn put_to(&self, worker: usize, port: usize, frame: &[u8]) {
+        let ports = self.cables.len() / self.workers.len();
+        self.cables[worker * ports + port].put(frame);
     }
 
     /// Lets time pass.
@@ -230,7 +238,7 @@ impl Lab {
     pub fn host_answers(&self, left: &Left) -> bool {
         let (tag, frame) = without_tag(&left.frame);
         let Some(asked) = asked_for(&frame) else { return is_neighbor_talk(&frame) };
-        let mac = self.moved.get(&asked).copied().unwrap_or(Some(host_mac(asked)));
+        let mac = self.moved.get(&asked).copied().unwrap_or(Some((self.mac_of)(asked)));
         // A host does not hear what is for another MAC: it may have had that one once.
         let heard = |mac: &Mac| frame[0] & 1 != 0 || frame[..6] == mac.0;
         if self.hosts_answer

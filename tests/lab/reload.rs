@@ -218,7 +218,13 @@ fn what_tools_changed_is_set_back_and_told() {
     establish(&mut lab, CPORT);
     let (service, servers) = lab.control.book().list().next().unwrap();
     let (key, server) = (service.key, servers[0]);
-    let spec = ServerSpec { method: server.server.method, weight: 0, thresholds: server.thresholds, next_hop: None };
+    let spec = ServerSpec {
+        method: server.server.method,
+        weight: 0,
+        thresholds: server.thresholds,
+        tunnel: Default::default(),
+        next_hop: None,
+    };
     lab.control.edit_server(key, server.address(), spec).unwrap();
     lab.control.add_server(key, "10.0.0.19:80".parse().unwrap(), spec).unwrap();
     let applied = lab.control.apply(parse(&base())).unwrap();

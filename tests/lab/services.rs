@@ -12,7 +12,13 @@ const CPORT: u16 = 40_000;
 /// What a listed server was told.
 pub fn spec_of(listed: &Listed) -> ServerSpec {
     let server = listed.server;
-    ServerSpec { method: server.method, weight: server.weight, thresholds: listed.thresholds, next_hop: None }
+    ServerSpec {
+        method: server.method,
+        weight: server.weight,
+        thresholds: listed.thresholds,
+        tunnel: Default::default(),
+        next_hop: None,
+    }
 }
 
 fn servers(rest: &str) -> String {

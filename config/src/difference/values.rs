@@ -4,6 +4,7 @@
 use humantime::format_duration;
 use std::time::Duration;
 
+use crate::timeouts::SCTP_KEYS;
 use crate::{Director, Eal, HugePages, Idle, Ipvs, Port, RealServer, Service, Timeouts, VipAnswer};
 
 /// Keys with their values.
@@ -70,16 +71,18 @@ pub(super) fn ipvs(ipvs: &Ipvs) -> Values {
         expire_quiescent_template,
         pmtu_disc,
         sloppy_tcp,
+        sloppy_sctp,
         lblc_expiration,
         lblcr_expiration,
     } = ipvs;
     let switch = |on: &bool| u8::from(*on).to_string();
     vec![
-        ("conn_reuse_mode", switch(conn_reuse_mode)),
+        ("conn_reuse_mode", conn_reuse_mode.to_string()),
         ("expire_nodest_conn", switch(expire_nodest_conn)),
         ("expire_quiescent_template", switch(expire_quiescent_template)),
         ("pmtu_disc", switch(pmtu_disc)),
         ("sloppy_tcp", switch(sloppy_tcp)),
+        ("sloppy_sctp", switch(sloppy_sctp)),
         ("lblc_expiration", lblc_expiration.to_string()),
         ("lblcr_expiration", lblcr_expiration.to_string()),
     ]
@@ -98,9 +101,10 @@ pub(super) fn timeouts(timeouts: &Timeouts) -> Values {
         tcp_last_ack,
         tcp_listen,
         tcp_synack,
+        sctp,
     } = timeouts;
     let time = |seconds: &Option<u32>| seconds.map_or("the kernel's".into(), duration);
-    vec![
+    let mut values = vec![
         ("tcp", time(tcp)),
         ("tcp_fin", time(tcp_fin)),
         ("udp", time(udp)),
@@ -112,7 +116,9 @@ pub(super) fn timeouts(timeouts: &Timeouts) -> Values {
         ("tcp_last_ack", time(tcp_last_ack)),
         ("tcp_listen", time(tcp_listen)),
         ("tcp_synack", time(tcp_synack)),
-    ]
+    ];
+    values.extend(SCTP_KEYS.into_iter().zip(sctp.iter().map(time)));
+    values
 }
 
 /// All but what it matches and its servers.
@@ -140,7 +146,7 @@ pub(super) fn service(service: &Service) -> Values {
 pub(super) fn server(server: &RealServer) -> Values {
     let RealServer { address: _, method, weight, upper_threshold, lower_threshold } = server;
     vec![
-        ("method", method.name().into()),
+        ("method", method.to_string()),
         ("weight", weight.to_string()),
         ("upper_threshold", upper_threshold.to_string()),
         ("lower_threshold", lower_threshold.to_string()),

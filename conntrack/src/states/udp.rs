@@ -1,6 +1,9 @@
-//! UDP has one state: a conn lives for the time-out after its last packet, and is never counted as active.
+//! UDP has one state to see: a conn lives for the time-out after its last packet, and is never counted as active. Whether the
+//! server has answered is remembered, for from then on a persistence template counts as assured.
 
-/// The number of the only state.
-pub const STATE: u8 = 0;
+/// Nothing came back yet.
+pub const ASKED: u8 = 0;
+/// The server has answered.
+pub const ANSWERED: u8 = 1;
 /// Its name as /proc/net/ip_vs_conn prints it.
 pub const NAME: &str = "UDP";

@@ -4,6 +4,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::rewrite::tun::Tunnel;
 use crate::rewrite::{Endpoint, ttl, tun};
 use crate::wire::build::Frame;
 use crate::wire::describe::describe_packet;
@@ -37,7 +38,7 @@ fn errors_are_the_kernels() {
     let mut long = Frame::between("10.1.2.3", "10.99.0.1").udp(20002, 80, &[0x71; 1460])[14..].to_vec();
     assert!(ttl::decrement(&mut long));
     let expect = hex("45c00240428f000040011f07 0a630001 0a010203 030459af 000005c8");
-    let mtu = tun::inner_bytes_max(1500, false) as u32;
+    let mtu = Tunnel::Ipip.inner_bytes_max(1500, false) as u32;
     let found = made(&long, Cause::TooBig { mtu }, &VIP, 0x428f).unwrap();
     assert_eq!((&found[..28], &found[28..]), (&expect[..], &long[..548]), "1488 bytes for a tunnel");
 
@@ -60,11 +61,11 @@ fn a_tunnels_error_is_relayed() {
     let from_router = Frame::between("172.16.0.9", "172.16.0.1").icmp(3, 4, 1400, &tunnel)[14..].to_vec();
     let quoted = quoted(&from_router, 20).unwrap();
     assert_eq!(quoted, Quoted { l3: 28, l4: 48, protocol: protocol::IPIP, is_later_fragment: false });
-    let at = quoted.l3 + tun::inner_at(&from_router[quoted.l3..]).unwrap();
+    let at = quoted.l3 + tun::inner_at(&from_router[quoted.l3..], |_| false).unwrap();
     let found = made(&from_router[at..], Cause::Relayed { kind: 3, code: 4, rest: 1380 }, &VIP, 0x4617).unwrap();
     let expect = Frame::between("10.99.0.1", "10.1.2.3").tos(0xc0).id(0x4617).dont_fragment(false);
     assert_eq!(describe_packet(&found), describe_packet(&expect.icmp(3, 4, 1380, &inner)[14..]));
-    assert_eq!(tun::inner_at(&from_router[28..56]), None, "only eight bytes of the inner packet");
+    assert_eq!(tun::inner_at(&from_router[28..56], |_| false), None, "only eight bytes of the inner packet");
 }
 
 #[test]

@@ -79,6 +79,7 @@ impl Book {
         let Some(entry) = self.services.get_mut(&key) else { return };
         let before = entry.servers[place];
         self.shared.live.set_thresholds(before.server.id, spec.thresholds);
+        self.shared.tunnels.set(before.server.id, spec.tunnel);
         entry.servers[place] = listed(before.server.id, before.address(), *spec, before.last_weight);
         self.note_method(before.server.id, spec.method);
     }
