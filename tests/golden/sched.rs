@@ -255,6 +255,7 @@ fn config(case: &Case) -> String {
 fn server_spec(server: &Server) -> ServerSpec {
     ServerSpec {
         method: Method::Nat,
+        tunnel: Default::default(),
         weight: server.weight,
         thresholds: Thresholds { upper: server.upper_threshold, lower: server.lower_threshold },
         next_hop: None,

@@ -1,0 +1,162 @@
+//! Packet recordings through the lab: what the kernel was told and given, the director is told and given; after each step the
+//! frames that left, the conns with their states and seconds left, and the servers' counters must be the kernel's.
+//!
+//! What was changed in mid-case is seen in the servers that the kernel listed afterwards.
+
+use crate::compare::{Ids, Made, difference};
+use crate::ipvsadm::Command;
+use crate::kit::{Lab, Left, port_mac};
+use crate::recorder::Setup;
+use crate::recording::{Recorded, Recording, Side, Step};
+use crate::shown;
+use std::path::Path;
+use uvs::services::ServiceKey;
+use uvs::services::book::ServerSpec;
+use uvs::wire::{Ethernet, describe};
+
+/// The recorder waited so long for what a step causes.
+const STEP_MS: u64 = 50;
+
+/// What came of a replay.
+#[derive(Default)]
+pub struct Outcome {
+    pub cases: usize,
+    pub frames: usize,
+    /// What differs, each with its place.
+    pub faults: Vec<String>,
+    pub cases_wrong: usize,
+    /// Cases with settings that are not built yet: not replayed.
+    pub not_built: usize,
+}
+
+/// Replays all cases below a folder.
+pub fn replay(folder: &Path, workers: usize) -> Outcome {
+    let mut outcome = Outcome::default();
+    for recording in Recording::all(folder) {
+        let faults = match Replay::new(&recording, workers) {
+            Ok(mut replay) => recording.steps.iter().find_map(|step| {
+                outcome.frames += recording.outputs.iter().filter(|output| output.step == step.step).count();
+                let faults = replay.step(step);
+                (!faults.is_empty()).then(|| (format!("step {} ({}): ", step.step, step.what), faults))
+            }),
+            // In the words of the crate that reads configurations.
+            Err(fault) if fault.contains("does not work: it is not built yet") => {
+                outcome.not_built += 1;
+                continue;
+            }
+            Err(fault) => Some((String::new(), vec![fault])),
+        };
+        outcome.cases += 1;
+        if let Some((place, faults)) = faults {
+            let case = recording.folder.strip_prefix(folder).unwrap_or(&recording.folder).display();
+            outcome.cases_wrong += 1;
+            outcome
+                .faults
+                .extend(faults.into_iter().map(|fault| format!("packets/{case}: {workers} workers: {place}{fault}")));
+        }
+    }
+    outcome
+}
+
+/// One case under way.
+struct Replay<'a> {
+    recording: &'a Recording,
+    lab: Lab,
+    /// Whose frames come to which worker.
+    random: fastrand::Rng,
+    weights: Vec<(std::net::SocketAddr, u32)>,
+    /// The service of the servers, and how a new one of them forwards.
+    template: Option<(ServiceKey, ServerSpec)>,
+    ids: Ids,
+}
+
+impl<'a> Replay<'a> {
+    fn new(recording: &'a Recording, workers: usize) -> Result<Self, String> {
+        let edits = recording.edits()?;
+        let mut lab = Setup::of(recording, workers).lab()?;
+        lab.control.set_marks(recording.marks()?);
+        let mut template = None;
+        for edit in edits {
+            if let Command::AddServer(key, _, spec) = &edit {
+                template = template.or(Some((*key, *spec)));
+            }
+            edit.apply(&mut lab.control)?;
+        }
+        // Neighbours of real servers are asked for.
+        lab.advance(2_000);
+        let weights = shown::weights(&mut lab);
+        Ok(Replay { recording, lab, random: fastrand::Rng::with_seed(1), weights, template, ids: Ids::default() })
+    }
+
+    fn step(&mut self, step: &Step) -> Vec<String> {
+        if let Err(fault) = self.change_servers(step) {
+            return vec![fault];
+        }
+        // The recorder's clock ran on as it liked; conns that waited tell how far. A second more or less is rounding.
+        let late_s = shown::seconds_late(&mut self.lab, step).saturating_sub(1);
+        self.lab.advance(late_s * 1_000);
+        let recording = self.recording;
+        for input in recording.inputs.iter().filter(|input| input.step == step.step) {
+            self.put(input);
+        }
+        let mut left = self.lab.settle();
+        left.extend(self.lab.advance(STEP_MS));
+        let mut faults = Vec::new();
+        for side in Side::BOTH {
+            faults.extend(self.frame_faults(step, side, &left));
+        }
+        faults.extend(shown::faults(&mut self.lab, step));
+        faults
+    }
+
+    fn put(&mut self, input: &Recorded) {
+        let port = input.side as usize;
+        let mut bytes = input.bytes.clone();
+        let ethernet = Ethernet::of_mut(&mut bytes).expect("a recorded frame has an Ethernet header");
+        if !ethernet.destination().is_group() {
+            ethernet.set_destination(port_mac(port));
+        }
+        let worker = self.random.usize(..self.lab.workers.len());
+        self.lab.put_to(worker, port, &bytes);
+    }
+
+    fn frame_faults(&mut self, step: &Step, side: Side, left: &[Left]) -> Vec<String> {
+        let found: Vec<_> = left.iter().filter(|left| left.port == side as usize).map(|left| &left.frame).collect();
+        let expect: Vec<_> = self.recording.outputs_of(step.step, side).collect();
+        let mut faults = Vec::new();
+        for (at, output) in expect.iter().enumerate() {
+            faults.extend(match found.get(at) {
+                Some(found) => {
+                    let made = Made::of(self.recording, output);
+                    difference(output, found, port_mac(side as usize), &made, &mut self.ids)
+                }
+                None => Some(format!("missing on the side {side:?}\n  expected {}", describe(&output.bytes))),
+            });
+        }
+        for frame in found.iter().skip(expect.len()) {
+            faults.push(format!("one more than expected on the side {side:?}\n  found    {}", describe(frame)));
+        }
+        faults
+    }
+
+    /// Between two steps somebody may have removed, edited or added servers.
+    fn change_servers(&mut self, step: &Step) -> Result<(), String> {
+        let after = step.weights()?;
+        let before = std::mem::replace(&mut self.weights, after.clone());
+        let Some((key, spec)) = self.template else { return Ok(()) };
+        let with = |weight| ServerSpec { weight, ..spec };
+        for (address, _) in before.iter().filter(|(address, _)| after.iter().all(|(other, _)| other != address)) {
+            Command::DeleteServer(key, *address).apply(&mut self.lab.control)?;
+        }
+        // New servers go to the head of the list.
+        for (address, weight) in after.iter().rev() {
+            match before.iter().find(|(other, _)| other == address) {
+                Some((_, same)) if same == weight => {}
+                Some(_) => Command::EditServer(key, *address, with(*weight)).apply(&mut self.lab.control)?,
+                None => Command::AddServer(key, *address, with(*weight)).apply(&mut self.lab.control)?,
+            }
+        }
+        self.lab.settle();
+        Ok(())
+    }
+}

@@ -1,0 +1,101 @@
+//! What the director shows, in the words of the recordings: conns as `/proc/net/ip_vs_conn` has them, servers with their counters.
+
+use crate::kit::Lab;
+use crate::recording::Step;
+use control::{ConnFilter, Cursor, Director, show};
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use uvs::director::Answering;
+
+/// The kernel rounds down what was left at some moment; so do we, at another.
+const SECONDS_OFF: u32 = 1;
+
+/// Every conn and template: what it is, and its seconds left.
+pub fn conns(lab: &mut Lab) -> Vec<(String, u32)> {
+    let mut conns = Vec::new();
+    let mut cursor = Some(Cursor::START);
+    while let Some(from) = cursor {
+        let chunk = {
+            let ports = show::Ports::default;
+            Answering { control: &mut lab.control, ports: &ports }.conns(&ConnFilter::default(), from, usize::MAX)
+        };
+        conns.extend(chunk.conns.iter().map(|conn| (words(conn), conn.expires_s)));
+        cursor = chunk.next;
+        lab.settle();
+    }
+    conns.sort();
+    conns
+}
+
+/// The servers and their weights, in the kernel's order.
+pub fn weights(lab: &mut Lab) -> Vec<(SocketAddr, u32)> {
+    servers(lab).into_iter().map(|(address, weight, ..)| (address, weight)).collect()
+}
+
+/// How the director's conns and servers differ from the kernel's after a step.
+pub fn faults(lab: &mut Lab, step: &Step) -> Vec<String> {
+    let mut faults = Vec::new();
+    let mut kernel: Vec<_> = step.conns.iter().filter_map(|line| line.rsplit_once(' ')).collect();
+    kernel.sort();
+    let own = conns(lab);
+    let same = kernel.len() == own.len()
+        && kernel.iter().zip(&own).all(|((kernel, left), (own, own_left))| {
+            kernel == own && left.parse::<u32>().is_ok_and(|left| left.abs_diff(*own_left) <= SECONDS_OFF)
+        });
+    if !same {
+        faults.push(format!("conns\n  expected {kernel:?}\n  found    {own:?}"));
+    }
+    let mut expect: Vec<_> = step.servers.iter().map(|(address, ..)| crate::ipvsadm::endpoint(address)).collect();
+    let mut found: Vec<_> = servers(lab);
+    let mut kernel: Vec<_> = step
+        .servers
+        .iter()
+        .zip(expect.drain(..))
+        .map(|(said, address)| (address.ok(), said.1, said.2, said.3))
+        .collect();
+    let services = lab.control.book().list().filter(|(_, servers)| !servers.is_empty()).count();
+    if services > 1 {
+        // The kernel lists services in the order of its hash table.
+        found.sort();
+        kernel.sort();
+    }
+    let found: Vec<_> = found
+        .into_iter()
+        .map(|(address, weight, active, inactive)| (Some(address), weight, active, inactive))
+        .collect();
+    if kernel != found {
+        faults.push(format!("servers\n  expected {kernel:?}\n  found    {found:?}"));
+    }
+    faults
+}
+
+/// Seconds that the recorder's clock was ahead of the lab's when this step's packets came. No recording has its clock; but conns
+/// that a step does not touch tell it, for they have fewer seconds left.
+pub fn seconds_late(lab: &mut Lab, step: &Step) -> u64 {
+    let kernel: HashMap<_, u32> = step
+        .conns
+        .iter()
+        .filter_map(|line| line.rsplit_once(' '))
+        .filter_map(|(conn, left)| Some((conn, left.parse().ok()?)))
+        .collect();
+    let late = |(conn, own_left): &(String, u32)| kernel.get(conn.as_str()).map(|left| own_left.saturating_sub(*left));
+    conns(lab).iter().filter_map(late).max().unwrap_or(0).into()
+}
+
+fn servers(lab: &mut Lab) -> Vec<(SocketAddr, u32, u32, u32)> {
+    let live = &lab.control.shared().live;
+    let listed = lab.control.book().list().flat_map(|(_, servers)| servers);
+    listed
+        .map(|listed| {
+            let load = live.load(listed.server.id);
+            (listed.address(), listed.server.weight, load.active, load.total - load.active)
+        })
+        .collect()
+}
+
+/// As the recordings write it: `TCP 10.1.2.3:20001 10.99.0.1:80 -> 172.16.0.2:8080 SYN_RECV`.
+fn words(conn: &show::Conn) -> String {
+    let protocol = format!("{:?}", conn.protocol).to_uppercase();
+    let end = |end: SocketAddr| format!("{}:{}", end.ip(), end.port());
+    format!("{protocol} {} {} -> {} {}", end(conn.client), end(conn.vip), end(conn.server), conn.state)
+}
