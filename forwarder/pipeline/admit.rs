@@ -22,8 +22,10 @@ pub fn admit(shard: &mut Shard, batch: &mut Batch, now: Now) {
     let mut planned = Planned::default();
     let mut services = None;
     for i in 0..batch.steps.len() {
-        let step = batch.steps[i];
-        if let Step::Forward(hit) = step {
+        if let Step::Forward(hit) = batch.steps[i] {
+            if shard.goes_on(&batch.parsed[i], hit) {
+                continue;
+            }
             batch.steps[i] = shard.reconsider(&batch.parsed[i], hit);
         }
         if batch.steps[i] == Step::Admit {
@@ -36,17 +38,23 @@ pub fn admit(shard: &mut Shard, batch: &mut Batch, now: Now) {
 }
 
 impl Shard {
-    /// A packet of a conn: is the conn still the right one?
+    /// A packet of a conn: is the conn beyond doubt the right one?
     #[inline]
-    fn reconsider(&mut self, parsed: &Parsed, hit: Hit) -> Step {
-        let conn = self.table.conn(hit.id);
+    fn goes_on(&self, parsed: &Parsed, hit: Hit) -> bool {
         if hit.direction == Direction::Outbound || parsed.class != Class::Flow {
-            return Step::Forward(hit);
+            return true;
         }
-        let available = self.shared.live.is_available(ServerId(conn.server));
-        if available && !parsed.opens && !self.has_ending() {
-            return Step::Forward(hit);
-        }
+        self.is_server_available(hit) && !parsed.opens && !self.has_ending()
+    }
+
+    #[inline]
+    fn is_server_available(&self, hit: Hit) -> bool {
+        self.shared.live.is_available(ServerId(self.table.conn(hit.id).server))
+    }
+
+    /// A packet towards a conn's real server, about which there are doubts.
+    fn reconsider(&mut self, parsed: &Parsed, hit: Hit) -> Step {
+        let available = self.is_server_available(hit);
         if self.is_ending(hit.id) {
             return Step::Admit;
         }
@@ -60,7 +68,7 @@ impl Shard {
         if !self.services.policy.expire_nodest_conn {
             return Step::Refuse(Reason::ServerGone, None);
         }
-        let (vip, _) = conn.vip();
+        let (vip, _) = self.table.conn(hit.id).vip();
         self.end(hit.id);
         // The address of a marked service need not be an own one.
         if self.next_hops.is_local(vip) { Step::Stray } else { Step::Refuse(Reason::ServerGone, None) }

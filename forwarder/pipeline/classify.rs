@@ -164,7 +164,8 @@ fn packet_v4(l3: &[u8], rest_bytes: usize, parsed: &mut Parsed, key: &mut Key) -
     if sum != 0 {
         return Err(Reason::BadChecksum);
     }
-    let [source, destination] = [12, 16].map(|at| [header[at], header[at + 1], header[at + 2], header[at + 3]]);
+    let source = [header[12], header[13], header[14], header[15]];
+    let destination = [header[16], header[17], header[18], header[19]];
     if is_martian_v4(source) {
         return Err(Reason::Martian);
     }

@@ -74,7 +74,7 @@ pub struct Batch {
 
 impl Batch {
     /// Adds a frame that came by this port, which has this MAC.
-    #[inline]
+    #[inline(always)]
     pub fn add(&mut self, frame: &[u8], port: u8, mac: StationMac) {
         self.parsed.push(Parsed { port, ..Parsed::NOTHING });
         self.keys.push(no_key());

@@ -23,7 +23,7 @@ pub fn translate(l3: &mut [u8], l4: usize, protocol: u8, source: Endpoint<'_>, d
     }
 }
 
-#[inline]
+#[inline(always)]
 fn translate_family<const N: usize>(
     l3: &mut [u8],
     l4: usize,
@@ -49,7 +49,7 @@ fn translate_family<const N: usize>(
         *words = [a, b, c, d];
     }
     if protocol == protocol::SCTP {
-        checksum::fill_sctp(segment);
+        return checksum::fill_sctp(segment);
     }
     if !carry_transport(segment, protocol, delta) {
         checksum::fill_transport(l3, l4, protocol);

@@ -53,21 +53,29 @@ pub(super) fn is_family<const N: usize>(header: &[u8]) -> bool {
     header.first().is_some_and(|first| first >> 4 == if N == 4 { 4 } else { 6 })
 }
 
-#[inline]
+#[inline(always)]
 fn translate<const N: usize>(l3: &mut [u8], l4: usize, protocol: u8, end: End, address: &[u8; N], port: u16) {
     let Some((header, segment)) = l3.split_at_mut_checked(l4) else { return };
     if !is_family::<N>(header) {
         return;
     }
     let Some(addresses) = replace_address(header, end, address) else { return };
-    let before = segment.first_chunk::<4>().copied();
-    let ports = replace_port(segment, end, port);
-    if protocol == protocol::SCTP && segment.first_chunk() != before.as_ref() {
-        checksum::fill_sctp(segment);
-    }
     carry_header::<N>(header, addresses);
+    if protocol == protocol::SCTP {
+        return translate_sctp(segment, end, port);
+    }
+    let ports = replace_port(segment, end, port);
     if !carry_transport(segment, protocol, addresses.and(ports)) {
         checksum::fill_transport(l3, l4, protocol);
+    }
+}
+
+#[cold]
+fn translate_sctp(segment: &mut [u8], end: End, port: u16) {
+    let before = segment.first_chunk::<4>().copied();
+    replace_port(segment, end, port);
+    if segment.first_chunk() != before.as_ref() {
+        checksum::fill_sctp(segment);
     }
 }
 

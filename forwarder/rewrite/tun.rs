@@ -92,7 +92,8 @@ impl Tunnel {
         }
     }
 
-    /// Writes the tunnel's header, without its checksum, in front of the inner packet. `bytes` is the length of both.
+    /// Writes the tunnel's header, if it has one, without its checksum, in front of the inner packet. `bytes` is the length of both.
+    #[inline(always)]
     fn write(self, header: &mut [u8], bytes: usize, inner: &Inner, source_port: u16) {
         match self {
             Tunnel::Ipip => {}

@@ -80,6 +80,10 @@ fn pack(tunnel: Tunnel) -> u64 {
 
 #[inline]
 fn unpack(word: u64) -> Tunnel {
+    // Nearly all tunnels are this.
+    if word & SETTINGS == 0 {
+        return Tunnel::Ipip;
+    }
     match KINDS[(word >> KIND_AT & 15) as usize % KINDS.len()] {
         Tunnel::Gue { csum, .. } => Tunnel::Gue { port: word as u16, csum },
         tunnel => tunnel,

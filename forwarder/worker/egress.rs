@@ -81,7 +81,7 @@ impl<P: Port> Egress<P> {
     }
 
     /// Takes the tags off a device's burst and gives each frame's interface. Frames with a tag that no interface has are dropped.
-    pub fn untag(&self, device: usize, frames: &mut Burst<P::Frame>, counts: &mut Counts) -> Burst<usize> {
+    pub fn untag(&self, device: usize, frames: &mut Burst<P::Frame>, counts: &mut Counts) -> Burst<u8> {
         let Wire { device, incoming } = &self.wires[device];
         let mut interfaces = Burst::new();
         frames.iter().for_each(Frame::prefetch);
@@ -89,7 +89,7 @@ impl<P: Port> Egress<P> {
             // A tag that only says a priority has the id 0.
             let interface = incoming.interface(device.untag(frame).unwrap_or(0));
             match interface {
-                Some(interface) => interfaces.push(interface.into()),
+                Some(interface) => interfaces.push(interface),
                 None => counts.count(Fate::Dropped(Reason::OtherVlan)),
             }
             interface.is_some()
@@ -101,13 +101,22 @@ impl<P: Port> Egress<P> {
     #[inline]
     pub fn send(&mut self, interface: usize, frame: P::Frame, counts: &mut Counts) {
         let outgoing = &mut self.outgoing[interface];
+        if outgoing.sender != self.peers.own || outgoing.frames.is_full() {
+            return self.make_room_and_send(interface, frame, counts);
+        }
+        outgoing.frames.push(frame);
+    }
+
+    /// The interface's burst is full, or is another worker's to transmit. Apart, so that `send` is a few instructions
+    /// wherever a frame is sent.
+    #[cold]
+    fn make_room_and_send(&mut self, interface: usize, frame: P::Frame, counts: &mut Counts) {
+        let outgoing = &mut self.outgoing[interface];
         if outgoing.sender != self.peers.own {
             let sender = outgoing.sender;
             return self.hand(sender, Handed::Send { frame, port: interface as u16 }, counts);
         }
-        if outgoing.frames.is_full() {
-            self.wires[outgoing.device].transmit(outgoing, counts);
-        }
+        self.wires[outgoing.device].transmit(outgoing, counts);
         outgoing.frames.push(frame);
     }
 

@@ -45,7 +45,8 @@ struct Way {
 impl<P: Port> Worker<P> {
     /// A frame of a conn.
     #[inline]
-    pub(super) fn forward(&mut self, port: usize, mut frame: P::Frame, parsed: &Parsed, hit: Hit, now: Now) {
+    pub(super) fn forward(&mut self, mut frame: P::Frame, parsed: &Parsed, hit: Hit, now: Now) {
+        let port = usize::from(parsed.port);
         if parsed.class == Class::TunnelError {
             return self.relay(port, frame, parsed, hit, now);
         }
@@ -69,7 +70,7 @@ impl<P: Port> Worker<P> {
 
     /// Sends a frame whose IP packet is finished, or keeps it until its next hop is ready. `routed_from`: the port by which a
     /// packet came that is only routed.
-    #[inline]
+    #[inline(always)]
     pub(super) fn send(&mut self, mut frame: P::Frame, id: NextHopId, kept: Kept, now: Now) {
         if let Some(hop) = self.shard.next_hops.get(id)
             && hop.state == NextHopState::Ready
@@ -225,14 +226,16 @@ impl Shard {
         (tunnel, id): (Tunnel, u16),
     ) -> Result<(), Refusal> {
         let conn = self.table.conn(hit.id);
+        // By reference: of an address that is copied the CPU would wait for each store.
+        let unresolved;
         let source = match hop.and_then(|id| self.next_hops.get(id)) {
-            Some(hop) => hop.source,
-            None => match self.neighbor(hit)? {
-                Towards::Neighbor { port, address } => self.next_hops.source_towards(port, address),
-                Towards::Hop(id) => self.next_hops.get(id).and_then(|hop| hop.source),
-            },
+            Some(hop) => &hop.source,
+            None => {
+                unresolved = self.source_towards_server(hit)?;
+                &unresolved
+            }
         };
-        let source = source.ok_or((Reason::NoRoute, None))?;
+        let source = source.as_ref().ok_or((Reason::NoRoute, None))?;
         if !frame.prepend(tunnel.outer_bytes(conn.is_server_v6())) {
             return Err((Reason::NoHeadroom, None));
         }
@@ -240,7 +243,7 @@ impl Shard {
         let ethertype = if conn.is_server_v6() { ETHERTYPE_IPV6 } else { ETHERTYPE_IPV4 };
         bytes[ETHERTYPE_AT..ETHERTYPE_AT + 2].copy_from_slice(&ethertype);
         let packet = &mut bytes[usize::from(parsed.l3)..];
-        let source = match &source {
+        let source = match source {
             IpAddr::V4(source) => &source.octets()[..],
             IpAddr::V6(source) => &source.octets()[..],
         };
@@ -266,6 +269,15 @@ impl Shard {
             frame.bytes_mut()[at..at + 2].copy_from_slice(&sum.to_be_bytes());
         }
         Ok(())
+    }
+
+    /// The own address that a real server sees which has no next hop yet.
+    #[cold]
+    fn source_towards_server(&self, hit: Hit) -> Result<Option<IpAddr>, Refusal> {
+        Ok(match self.neighbor(hit)? {
+            Towards::Neighbor { port, address } => self.next_hops.source_towards(port, address),
+            Towards::Hop(id) => self.next_hops.get(id).and_then(|hop| hop.source),
+        })
     }
 
     /// How a packet is cut that came in fragments, or is longer than `longest`, which would fit. Refused if its sender does

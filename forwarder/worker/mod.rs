@@ -18,11 +18,11 @@ use crate::director::WorkerParts;
 use crate::fragments::Waiting;
 use crate::host::WorkerHost;
 use crate::host::ring::{FrameRoom, frame_room};
-use crate::pipeline::{Batch, Class, Fate, Now, Reason, Shard, Step, admit, track};
+use crate::pipeline::{Batch, Class, Fate, Now, Parsed, Reason, Shard, Step, admit, track};
 use crate::port::{Burst, Frame, Port};
 use crate::snapshot::Snapshots;
 use crate::stats::Published;
-use conntrack::Seed;
+use conntrack::{Key, Seed};
 use egress::{Egress, Incoming};
 use held::Held;
 use limit::{ANSWERS_BURST, AnswerLimit};
@@ -49,6 +49,13 @@ pub struct WorkerPort<P: Port> {
     pub sender: usize,
     /// The numbers of its interfaces, each with its VLAN id if it has one. All workers' numbers are the same, from 0 on.
     pub interfaces: Vec<(u8, Option<u16>)>,
+}
+
+/// By which interface the frames of a burst came.
+#[derive(Clone, Copy)]
+enum CameBy<'a> {
+    One(u8),
+    Each(&'a [u8]),
 }
 
 /// A worker and all it owns.
@@ -103,7 +110,8 @@ impl<P: Port> Worker<P> {
             }
             busy = true;
             self.shard.counts.received += frames.len() as u64;
-            let mut batch = self.classify_received(device, &mut frames);
+            let mut batch = Batch::default();
+            self.classify_received(device, &mut frames, &mut batch);
             if !self.shard.services.steering.is_single() {
                 self.hand_out(&mut batch, &mut frames);
             }
@@ -163,7 +171,7 @@ impl<P: Port> Worker<P> {
     fn take_in(&mut self, now: Now) -> bool {
         let before = self.shard.counts.handed_in;
         for other in 0..self.egress.peers.others() {
-            let (mut frames, mut ports, mut finished) = (Burst::new(), Burst::new(), Burst::new());
+            let (mut frames, mut interfaces, mut finished) = (Burst::new(), Burst::new(), Burst::new());
             let (mut whole, mut segments) = (Burst::new(), 0);
             // A burst, whatever it is made of: a peer that hands over without end must not keep this worker from its queues.
             for handed in self.egress.peers.take(other) {
@@ -172,7 +180,7 @@ impl<P: Port> Worker<P> {
                     Handed::Flow { frame, port } => {
                         frame.prefetch_descriptor();
                         frames.push(frame);
-                        ports.push(usize::from(port));
+                        interfaces.push(port as u8);
                     }
                     Handed::Whole { frame, port } => {
                         segments += frame.segments().count();
@@ -191,7 +199,8 @@ impl<P: Port> Worker<P> {
             if frames.is_empty() {
                 continue;
             }
-            let mut batch = self.classify(frames.iter().zip(ports.iter().copied()));
+            let mut batch = Batch::default();
+            self.classify(&frames, CameBy::Each(&interfaces), &mut batch);
             self.walk(&mut batch, &mut frames, now);
         }
         self.shard.counts.handed_in != before
@@ -234,46 +243,51 @@ impl<P: Port> Worker<P> {
 
     /// The first stage, of a device's burst.
     #[inline]
-    fn classify_received(&mut self, device: usize, frames: &mut Burst<P::Frame>) -> Batch {
+    fn classify_received(&mut self, device: usize, frames: &mut Burst<P::Frame>, batch: &mut Batch) {
         match *self.egress.incoming(device) {
-            Incoming::All(port) => self.classify(frames.iter().map(|frame| (frame, port.into()))),
+            Incoming::All(interface) => self.classify(frames, CameBy::One(interface), batch),
             Incoming::ByTag(_) => {
-                let ports = self.egress.untag(device, frames, &mut self.shard.counts);
-                self.classify(frames.iter().zip(ports.iter().copied()))
+                let interfaces = self.egress.untag(device, frames, &mut self.shard.counts);
+                self.classify(frames, CameBy::Each(&interfaces), batch);
             }
         }
     }
 
-    /// The first stage, of frames without tags and the ports they came by.
-    #[inline]
-    fn classify<'a>(&self, frames: impl Iterator<Item = (&'a P::Frame, usize)> + Clone) -> Batch
-    where
-        P::Frame: 'a,
-    {
-        let mut batch = Batch::default();
-        frames.clone().for_each(|(frame, _)| frame.prefetch());
-        for (frame, port) in frames {
-            batch.add(frame.bytes(), port as u8, self.egress.mac(port));
+    /// The first stage, of frames without tags.
+    fn classify(&self, frames: &Burst<P::Frame>, came_by: CameBy<'_>, batch: &mut Batch) {
+        frames.iter().for_each(Frame::prefetch);
+        for (i, frame) in frames.iter().enumerate() {
+            let interface = match came_by {
+                CameBy::One(interface) => interface,
+                CameBy::Each(interfaces) => interfaces[i],
+            };
+            batch.add(frame.bytes(), interface, self.egress.mac(interface.into()));
         }
-        batch
     }
 
     /// The last stage: each frame goes where its step says.
     fn dispatch(&mut self, batch: &Batch, frames: &mut Burst<P::Frame>, now: Now) {
-        for (((frame, parsed), step), key) in frames.drain(..).zip(&batch.parsed).zip(&batch.steps).zip(&batch.keys) {
-            let port = usize::from(parsed.port);
-            match *step {
-                Step::Forward(hit) => self.forward(port, frame, parsed, hit, now),
-                Step::Reassemble if self.is_hosts_alone(port, key.dst()) => self.pass(port, &frame),
-                Step::Reassemble => self.reassemble(frame, parsed, key, now),
-                Step::Neighbor => self.report_neighbor(port, frame),
-                Step::Local => self.local(port, frame, parsed, now),
-                Step::Stray => self.answer(port, frame, parsed, now),
-                Step::Route => self.route(port, frame, parsed, now),
-                Step::Refuse(reason, _) if self.host_listens(port, reason) => self.pass(port, &frame),
-                Step::Refuse(reason, tell) => self.refuse(port, frame, parsed, reason, tell, now),
-                Step::Admit => unreachable!("admit leaves no frame undecided"),
+        for (i, frame) in frames.drain(..).enumerate() {
+            match batch.steps[i] {
+                Step::Forward(hit) => self.forward(frame, &batch.parsed[i], hit, now),
+                step => self.take_aside(frame, &batch.parsed[i], &batch.keys[i], step, now),
             }
+        }
+    }
+
+    /// A frame that no conn carries on.
+    fn take_aside(&mut self, frame: P::Frame, parsed: &Parsed, key: &Key, step: Step, now: Now) {
+        let port = usize::from(parsed.port);
+        match step {
+            Step::Reassemble if self.is_hosts_alone(port, key.dst()) => self.pass(port, &frame),
+            Step::Reassemble => self.reassemble(frame, parsed, key, now),
+            Step::Neighbor => self.report_neighbor(port, frame),
+            Step::Local => self.local(port, frame, parsed, now),
+            Step::Stray => self.answer(port, frame, parsed, now),
+            Step::Route => self.route(port, frame, parsed, now),
+            Step::Refuse(reason, _) if self.host_listens(port, reason) => self.pass(port, &frame),
+            Step::Refuse(reason, tell) => self.refuse(port, frame, parsed, reason, tell, now),
+            Step::Admit | Step::Forward(_) => unreachable!("admit leaves no frame undecided"),
         }
     }
 
