@@ -35,8 +35,10 @@
 //! | | `tcp_syn_sent`, `tcp_syn_recv`, `tcp_time_wait`, `tcp_close`, `tcp_close_wait`, `tcp_last_ack`, `tcp_listen`, `tcp_synack` | the kernel's | likewise |
 //! | | `sctp_init1`, `sctp_init`, `sctp_cookie_sent`, `sctp_cookie_replied`, `sctp_cookie_wait`, `sctp_cookie`, `sctp_cookie_echoed`, `sctp_established`, `sctp_shutdown_sent`, `sctp_shutdown_received`, `sctp_shutdown_ack_sent`, `sctp_rejected`, `sctp_closed` | the kernel's | likewise |
 //! | `[ipvs]` | `conn_reuse_mode` | `1` | 0 to 3 |
-//! | | `pmtu_disc` | `1` | 0 or 1 |
-//! | | `expire_nodest_conn`, `expire_quiescent_template`, `sloppy_tcp`, `sloppy_sctp` | `0` | 0 or 1 |
+//! | | `pmtu_disc`, `run_estimation`, `snat_reroute` | `1` | 0 or 1 |
+//! | | `expire_nodest_conn`, `expire_quiescent_template`, `sloppy_tcp`, `sloppy_sctp`, `nat_icmp_send`, `schedule_icmp`, `cache_bypass`, `ignore_tunneled` | `0` | 0 or 1 |
+//! | | `drop_entry`, `drop_packet`, `secure_tcp` | `0` | 0 never; 1, 2 while memory is short; 3 always |
+//! | | `amemthresh`, `am_droprate` | `1024`, `10` | pages of a conn table that are too few, 0 to 4194304; one packet in so many, 1 to 4194304 |
 //! | | `lblc_expiration`, `lblcr_expiration` | `86_400` | seconds |
 //! | `[[mark]]` | `mark` | needed | not 0 |
 //! | | `source`, `destination` | any | prefixes |
@@ -89,7 +91,7 @@ pub use difference::{Changed, Counts, Difference, ServiceDifference, Summary, Wa
 pub use director::{Director, Eal, HugePages, Idle};
 pub use errors::{Errors, Fault};
 pub use fullnat::FullNat;
-pub use ipvs::Ipvs;
+pub use ipvs::{Defense, Ipvs};
 pub use mark::Mark;
 pub use port::{Device, Port, Trunk, VipAnswer};
 pub use route::{Neighbor, Route};

@@ -6,6 +6,7 @@ pub use crate::director::{
 };
 pub use crate::errors::FAULTS_MAX;
 pub use crate::fullnat::LOCAL_ADDRESSES_MAX;
+pub use crate::ipvs::DEFENSE_NUMBER_MAX;
 pub use crate::mark::MARKS_MAX;
 pub use crate::port::{
     DEVICES_MAX, HOST_NAME_BYTES_MAX, MTU_MAX, MTU_MIN, MTU_MIN_IPV6, PORT_ADDRESSES_MAX, PORT_NAME_BYTES_MAX,

@@ -41,6 +41,8 @@ pub enum Method {
     FullNat,
     /// The real server is the director's own host. ipvsadm: Local.
     Local,
+    /// To where it was going, past the service (cache_bypass). Of conns only.
+    Bypass,
 }
 
 /// What went through a service or a real server. Bytes are those of IP packets, without the Ethernet header, as the kernel counts.

@@ -125,6 +125,7 @@ pub fn method_name(method: Method) -> &'static str {
         Method::Tun => "tun",
         Method::FullNat => "fullnat",
         Method::Local => "local",
+        Method::Bypass => "bypass",
     }
 }
 

@@ -166,6 +166,7 @@ pub fn method_word(method: Method) -> &'static str {
         Method::Tun => "tun",
         Method::FullNat => "fullnat",
         Method::Local => "local",
+        Method::Bypass => "bypass",
     }
 }
 

@@ -110,6 +110,7 @@ impl Control {
         let shared = Arc::new(Shared {
             live: LiveTable::new(config.director.servers_max as usize, SERVICES_MAX),
             tunnels: Tunnels::new(config.director.servers_max as usize),
+            first_packets: Default::default(),
             templates: Templates::new(config.director.templates_max as usize, Seed::from_u64(seed), now.tick),
         });
         let mut neighbors = network::neighbors(&config, macs, now);
@@ -288,8 +289,7 @@ impl Control {
         let table = Table::new(conns_max as usize, Seed::from_u64(seed), self.now.tick).map_err(|source| {
             StartError::Table { conns_max, megabytes: Table::memory_bytes(conns_max as usize) >> 20, source }
         })?;
-        let traffic: Arc<TrafficTable> =
-            Arc::new((0..self.shared.live.servers_max()).map(|_| Default::default()).collect());
+        let traffic: Arc<TrafficTable> = Arc::new((0..self.shared.live.places()).map(|_| Default::default()).collect());
         let (worker_rings, control_rings) = rings();
         let published = Arc::new(Published::default());
         let worker_seed = seed.wrapping_add(u64::from(lcore));

@@ -2,6 +2,7 @@
 //! what only the machine can refuse: more conns than it has memory for, a core or a PCI device that it has not.
 
 use crate::cores::Cores;
+use crate::pipeline::defense::conns_of_pages;
 use config::{Config, Device, HugePages, Trunk};
 use conntrack::Table;
 use std::fmt::Write;
@@ -58,11 +59,29 @@ pub fn text(config: &Config) -> String {
     line("steering", steering(config));
     let servers: usize = config.services.iter().map(|service| service.servers.len()).sum();
     line("services", format!("{} with {servers} real servers", config.services.len()));
+    if let Some(defenses) = defenses(config) {
+        line("defenses", defenses);
+    }
     if !config.fullnat.local_addresses.is_empty() {
         let locals = config.fullnat.local_addresses.len();
         line("fullnat", format!("{locals} local addresses, each with 64512 conns towards each real server's port"));
     }
     plan
+}
+
+/// Which defences go up by themselves, and when.
+fn defenses(config: &Config) -> Option<String> {
+    let ipvs = &config.ipvs;
+    let all = [("drop_entry", ipvs.drop_entry), ("drop_packet", ipvs.drop_packet), ("secure_tcp", ipvs.secure_tcp)];
+    let when_short = all.iter().filter(|(_, defense)| *defense == config::Defense::WhenShort);
+    let names: Vec<_> = when_short.map(|(name, _)| *name).collect();
+    let conns_max = config.director.conns_max as usize;
+    let short = conns_of_pages(ipvs.amemthresh as usize, conns_max);
+    let when = match short < conns_max {
+        true => format!("while fewer than {short} of a worker's {conns_max} conns are free"),
+        false => format!("always: amemthresh is {short} conns, and a worker has {conns_max}"),
+    };
+    (!names.is_empty()).then(|| format!("{} {when}", names.join(", ")))
 }
 
 /// What can be said without the devices; `uvs run` says the rest, port by port.
@@ -182,6 +201,21 @@ mod tests {
             config.eal.huge_pages = huge_pages;
             assert_eq!(memory_refusal(&config, 512 * MB).is_none(), fits, "{huge_pages:?}");
         }
+    }
+
+    #[test]
+    fn the_plan_says_when_defences_go_up() {
+        let mut config = config(1_000_000);
+        assert!(!text(&config).contains("defenses"));
+        config.ipvs.drop_entry = config::Defense::WhenShort;
+        config.ipvs.secure_tcp = config::Defense::WhenShort;
+        let plan = text(&config);
+        let found =
+            plan.lines().find(|line| line.starts_with("defenses  drop_entry, secure_tcp while fewer than ")).unwrap();
+        let conns: usize = found.split(' ').find_map(|word| word.parse().ok()).unwrap();
+        assert!((26_000..29_000).contains(&conns), "{found}");
+        config.ipvs.amemthresh = 100_000;
+        assert!(text(&config).contains("drop_entry, secure_tcp always: amemthresh is "), "{}", text(&config));
     }
 
     #[test]

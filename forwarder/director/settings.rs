@@ -3,7 +3,7 @@
 
 use crate::rewrite::tun::{GueChecksum, Tunnel};
 use crate::services::book::{ServerSpec, ServiceSpec};
-use crate::services::{MarkRule, Persistence, Policy, ServiceKey};
+use crate::services::{Defense, MarkRule, Persistence, Policy, ServiceKey};
 use crate::steer::Steer;
 use config::{Config, Family, Matching};
 use conntrack::Method;
@@ -22,11 +22,27 @@ pub fn policy(config: &Config) -> Policy {
         pmtu_disc: ipvs.pmtu_disc,
         sloppy_tcp: ipvs.sloppy_tcp,
         sloppy_sctp: ipvs.sloppy_sctp,
-        secure_tcp: false,
+        secure_tcp: defense(ipvs.secure_tcp),
+        drop_entry: defense(ipvs.drop_entry),
+        drop_packet: defense(ipvs.drop_packet),
+        am_droprate: ipvs.am_droprate,
+        amemthresh: ipvs.amemthresh,
+        cache_bypass: ipvs.cache_bypass,
+        schedule_icmp: ipvs.schedule_icmp,
+        nat_icmp_send: ipvs.nat_icmp_send,
+        run_estimation: ipvs.run_estimation,
         forward: config.director.forward,
         timeouts: timeouts(&config.timeouts),
         local_v4,
         local_v6,
+    }
+}
+
+fn defense(said: config::Defense) -> Defense {
+    match said {
+        config::Defense::Never => Defense::Never,
+        config::Defense::WhenShort => Defense::WhenShort,
+        config::Defense::Always => Defense::Always,
     }
 }
 

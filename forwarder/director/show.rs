@@ -12,7 +12,7 @@ use conntrack::{Method, Tick, states};
 use control::show::{self, Name};
 use control::{ConnChunk, ConnFilter, Cursor, ReloadId};
 use hashbrown::{HashMap, HashSet};
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// A director that answers: its control side, and what its devices say.
 pub struct Answering<'a> {
@@ -233,12 +233,21 @@ fn conn(conn: &conntrack::Conn, ticks_left: u32, lcore: u32) -> show::Conn {
         protocol: shown_protocol(conn.protocol()),
         client: endpoint(conn.client()),
         vip: endpoint(conn.vip()),
-        server: endpoint(conn.real_server()),
+        server: real_server(conn),
         local: (conn.method() == Method::FullNat).then(|| endpoint(conn.local())),
         method: method(conn.method()),
         state: states::name(conn.protocol(), conn.state).into(),
         expires_s: ticks_left / Tick::PER_SECOND,
         worker: lcore,
+    }
+}
+
+/// The kernel shows none of a conn that goes past its service.
+fn real_server(conn: &conntrack::Conn) -> SocketAddr {
+    match (conn.method(), conn.is_server_v6()) {
+        (Method::Bypass, false) => SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 0),
+        (Method::Bypass, true) => SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), 0),
+        _ => conn.real_server().into(),
     }
 }
 
@@ -248,10 +257,10 @@ fn template(template: &conntrack::Template, server: SocketAddr, method: show::Me
         conntrack::Service::Address { protocol, vip, port } => (shown_protocol(protocol), SocketAddr::new(vip, port)),
         // The kernel prints the mark in the VIP's place.
         conntrack::Service::Mark(mark) if client.is_ipv4() => {
-            (show::Protocol::Ip, SocketAddr::new(std::net::Ipv4Addr::from_bits(mark).into(), 0))
+            (show::Protocol::Ip, SocketAddr::new(Ipv4Addr::from_bits(mark).into(), 0))
         }
         conntrack::Service::Mark(mark) => {
-            (show::Protocol::Ip, SocketAddr::new(std::net::Ipv6Addr::from_bits(mark.into()).into(), 0))
+            (show::Protocol::Ip, SocketAddr::new(Ipv6Addr::from_bits(mark.into()).into(), 0))
         }
     };
     show::Conn {
@@ -294,10 +303,11 @@ fn traffic(counts: TrafficCounts) -> show::Traffic {
 fn method(method: Method) -> show::Method {
     match method {
         Method::Nat => show::Method::Nat,
-        Method::Dr | Method::Bypass => show::Method::Dr,
+        Method::Dr => show::Method::Dr,
         Method::Tun => show::Method::Tun,
         Method::FullNat => show::Method::FullNat,
         Method::Local => show::Method::Local,
+        Method::Bypass => show::Method::Bypass,
     }
 }
 
@@ -320,7 +330,7 @@ fn netmask(key: ServiceKey, prefix_bits: u8) -> Option<Name> {
         (false, 32) | (true, 128) => None,
         (true, bits) => Some(bits.to_string().into()),
         (false, bits) => {
-            ipnet::Ipv4Net::new(std::net::Ipv4Addr::UNSPECIFIED, bits).ok().map(|net| net.netmask().to_string().into())
+            ipnet::Ipv4Net::new(Ipv4Addr::UNSPECIFIED, bits).ok().map(|net| net.netmask().to_string().into())
         }
     }
 }

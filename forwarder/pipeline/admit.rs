@@ -12,9 +12,12 @@ use crate::services::{Persistence, RealServer, ServerId, Service, ServiceKey, Se
 use crate::wire::protocol;
 use conntrack::states::tcp::{self, State};
 use conntrack::states::{self, Seen, sctp};
-use conntrack::{ConnId, Direction, Hit, Key, NewConn, TemplateKey, Tick};
+use conntrack::{ConnId, Direction, Hit, Key, Method, NewConn, TemplateKey, Tick};
 use sched::{Flow, Moment};
 use std::net::SocketAddr;
+
+/// Seconds that a conn lives of which only an ICMP error was seen (recorded).
+const UNSEEN_S: u32 = 3;
 
 /// Gives each frame without a conn one, or what to do instead.
 #[inline]
@@ -103,9 +106,8 @@ impl Shard {
         let Batch { parsed, keys, steps } = batch;
         let (parsed, key) = (&parsed[i], &keys[i]);
         let hash = self.table.hash(key);
-        // The key of an ICMP error is that of the packet that it quotes: no service is asked for.
         let of_flow = parsed.class == Class::Flow;
-        let service = services.find(key).filter(|_| of_flow && self.starts_conn(parsed));
+        let service = services.find(key).filter(|_| self.starts_conn(parsed, key));
         if service.is_none() || planned.knows(hash) || self.table.len() + planned.len() == self.table.conns_max() {
             self.make(planned, steps, now);
         }
@@ -121,13 +123,21 @@ impl Shard {
                 true => Step::Local,
                 // Marked, so the network leads it here: sent on, it would come back.
                 false if of_service => Step::Refuse(Reason::NotForUs, None),
+                false if services.is_of_nat_server(key) && !ends_conn(parsed) => Step::Unmatched,
                 false => Step::Route,
             };
             return;
         };
+        if self.defenses.drops_packet(&self.shared.first_packets) {
+            steps[i] = Step::Refuse(Reason::DropPacket, None);
+            return;
+        }
         match self.schedule(service, parsed, key, now) {
             Ok(conn) => self.plan(planned, conn, hash, i),
-            Err(Reason::NoServer) => steps[i] = Step::Refuse(Reason::NoServer, Some(Tell::PortUnreachable)),
+            Err(Reason::NoServer) => match self.bypass(service, parsed, key) {
+                Some(conn) => self.plan(planned, conn, hash, i),
+                None => steps[i] = Step::Refuse(Reason::NoServer, Some(Tell::PortUnreachable)),
+            },
             Err(reason) => steps[i] = Step::Refuse(reason, None),
         }
         if service.one_packet {
@@ -137,9 +147,14 @@ impl Shard {
     }
 
     /// Only a SYN starts a TCP conn, an INIT an SCTP one; with sloppy_tcp and sloppy_sctp any but a RST or ABORT. A mark takes
-    /// any protocol, but a rewrite must know how to mend the checksum: others start none.
-    fn starts_conn(&self, parsed: &Parsed) -> bool {
-        parsed.protocol == protocol::UDP || self.first_state(parsed, Seen::Inbound).is_some()
+    /// any protocol, but a rewrite must know how to mend the checksum: others start none. With schedule_icmp an ICMP error that
+    /// came to an own address starts one; its key is that of the packet that it quotes, seen from the client.
+    fn starts_conn(&self, parsed: &Parsed, key: &Key) -> bool {
+        match parsed.class {
+            Class::Flow => parsed.protocol == protocol::UDP || self.first_state(parsed, Seen::Inbound).is_some(),
+            Class::IcmpError => self.services.policy.schedule_icmp && self.next_hops.is_local(key.dst()),
+            _ => false,
+        }
     }
 
     /// The state that a packet without a conn begins one with; none: it begins none.
@@ -148,7 +163,7 @@ impl Shard {
         match parsed.protocol {
             protocol::TCP => {
                 let event = tcp::Event::of(parsed.signal);
-                tcp::first(event, seen, policy.secure_tcp, policy.sloppy_tcp).map(|state| state as u8)
+                tcp::first(event, seen, self.defenses.secure_tcp, policy.sloppy_tcp).map(|state| state as u8)
             }
             protocol::SCTP => {
                 // Track takes the packet's own step from here: a second INIT leads on, unlike a second SYN.
@@ -161,6 +176,10 @@ impl Shard {
 
     /// How the conn that this packet starts begins.
     fn first(&self, parsed: &Parsed, server: RealServer) -> First {
+        if parsed.class == Class::IcmpError {
+            // What it is about has not been seen: the first packet that is leads on from here.
+            return First { server, state: 0, active: false, timeout: Tick::of_seconds(UNSEEN_S) };
+        }
         let seen = Seen::of(server.method, Direction::Inbound);
         let state = self.first_state(parsed, seen).unwrap_or(0);
         let active = states::is_active(parsed.protocol, state);
@@ -172,13 +191,26 @@ impl Shard {
         if self.table.is_full() {
             return Err(Reason::TableFull);
         }
-        let one_packet = service.one_packet && parsed.protocol == protocol::UDP;
+        let one_packet = service.one_packet && key.protocol() == protocol::UDP;
         if let Some(persistence) = service.persistence.filter(|_| !one_packet) {
             return self.schedule_persistent(service, persistence, parsed, key, now);
         }
         let mut conn = self.pick(service, parsed, key, now).ok_or(Reason::NoServer)?.conn(key);
         conn.one_packet = one_packet;
         Ok(conn)
+    }
+
+    /// With cache_bypass a flow that a marked service takes and no server does goes where it was going, if that is elsewhere.
+    fn bypass(&mut self, service: &Service, parsed: &Parsed, key: &Key) -> Option<NewConn> {
+        let marked = matches!(service.key, ServiceKey::Mark { .. });
+        if !(self.services.policy.cache_bypass && marked) || self.next_hops.is_local(key.dst()) {
+            return None;
+        }
+        let (id, method) = (self.shared.live.nobody(), Method::Bypass);
+        let (address, port) = (key.dst(), key.dport());
+        let first = self.first(parsed, RealServer { id, address, port, method, weight: 0, next_hop: None });
+        self.shared.live.bind(id, first.active);
+        Some(first.conn(key))
     }
 
     /// A client of a persistent service keeps its real server: its template says which. The template stays locked until it
@@ -236,6 +268,15 @@ impl Shard {
         let first = self.first(parsed, pool.pick(&flow, &moment)?);
         live.bind(first.server.id, first.active);
         Some(first)
+    }
+}
+
+/// Does the packet end a conn? Then its sender need not be told that there is none.
+fn ends_conn(parsed: &Parsed) -> bool {
+    match parsed.protocol {
+        protocol::TCP => tcp::Event::of(parsed.signal) == tcp::Event::Rst,
+        protocol::SCTP => sctp::Event::of(parsed.signal) == sctp::Event::Abort,
+        _ => false,
     }
 }
 

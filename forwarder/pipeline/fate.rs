@@ -61,6 +61,8 @@ reasons! {
     IcmpUnmatched = "icmp_unmatched": "an ICMP message about no conn that is known here",
     NoServer = "no_server": "the service has no real server that can take a new conn",
     ServerGone = "server_gone": "the conn's real server was removed",
+    DropPacket = "drop_packet": "the first packet of a flow, dropped by the setting drop_packet",
+    ReplyUnmatched = "reply_unmatched": "a NAT real server's packet of no conn; the server was told (nat_icmp_send)",
     TableFull = "table_full": "the conn table holds conns_max conns",
     TemplatesFull = "templates_full": "the persistence templates hold templates_max entries",
     LocalPorts = "local_ports": "no local address has a free port towards the real server",

@@ -11,6 +11,7 @@
 
 pub mod admit;
 pub mod classify;
+pub mod defense;
 mod fate;
 mod planned;
 pub mod shard;
@@ -40,6 +41,8 @@ pub enum Step {
     Stray,
     /// To another host: routed.
     Route,
+    /// Would be routed, but is a NAT server's, which is told that there is no conn.
+    Unmatched,
     /// To control.
     Neighbor,
     /// Dropped, and the sender told or not.

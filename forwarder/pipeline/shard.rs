@@ -1,6 +1,7 @@
 //! What one worker owns of the director's state: its part of the conn table, its counters, its view of the snapshots.
 //! Everything but the ports, so that the stages are written once, whatever the device.
 
+use super::defense::Defenses;
 use super::{Now, Reason};
 use crate::local_ports::LocalPorts;
 use crate::neigh::NextHops;
@@ -12,6 +13,7 @@ use arrayvec::ArrayVec;
 use conntrack::{Conn, ConnId, Table, Templates, Verdict};
 use crossbeam::utils::CachePadded;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 /// What all workers share: changed when conns come, change state or go, never per packet.
 pub struct Shared {
@@ -21,6 +23,8 @@ pub struct Shared {
     pub templates: Templates,
     /// What packets to real servers behind tunnels travel in.
     pub tunnels: Tunnels,
+    /// First packets of flows that drop_packet has looked at.
+    pub first_packets: AtomicU64,
 }
 
 /// What one worker forwarded, by real server.
@@ -42,6 +46,8 @@ pub struct Shard {
     pub traffic: Arc<TrafficTable>,
     /// FullNAT's local ports.
     pub local_ports: LocalPorts,
+    /// What it does against floods.
+    pub defenses: Defenses,
     /// Random bits for schedulers and identifications; nothing secret hangs on them.
     pub random: fastrand::Rng,
     /// Conns that this burst ended and whose counts are settled. Each frame ends one at most.
@@ -70,6 +76,7 @@ impl Shard {
             counts: Counts::default(),
             traffic,
             local_ports,
+            defenses: Defenses::default(),
             random: fastrand::Rng::with_seed(seed),
             ending: ArrayVec::new(),
         }

@@ -73,7 +73,7 @@ impl Shard {
             }
             _ => {
                 let event = tcp::Event::of(parsed.signal);
-                let next = tcp::next(State::of(conn.state), event, seen, policy.secure_tcp);
+                let next = tcp::next(State::of(conn.state), event, seen, self.defenses.secure_tcp);
                 (next as u8, next == State::Established)
             }
         };

@@ -5,11 +5,12 @@
 
 mod batch;
 mod refused;
+mod snapshot;
 mod steers;
 
 use super::live::{LiveTable, ServerId, ServiceId};
 use super::trash::Trash;
-use super::{MarkRule, Persistence, Policy, Pool, RealServer, Service, ServiceKey, Services};
+use super::{MarkRule, Persistence, Policy, Pool, RealServer, Service, ServiceKey};
 use crate::neigh::NextHopId;
 use crate::pipeline::Now;
 use crate::pipeline::shard::Shared;
@@ -209,6 +210,7 @@ impl Book {
             entry.servers.insert(0, listed);
             entry.republish(&self.shared.live, &self.trash, Change::Servers);
         }
+        self.servers_changed();
         Ok(())
     }
 
@@ -242,6 +244,7 @@ impl Book {
         entry.servers[i] = listed(before.server.id, address, spec, before.last_weight);
         entry.republish(&self.shared.live, &self.trash, Change::Servers);
         self.note_method(before.server.id, spec.method);
+        self.servers_changed();
         Ok(())
     }
 
@@ -253,6 +256,7 @@ impl Book {
         self.shared.live.detach(gone.server.id);
         self.trash.put(key, gone.described(), now_ms);
         entry.republish(&self.shared.live, &self.trash, Change::Servers);
+        self.servers_changed();
         Ok(())
     }
 
@@ -293,19 +297,6 @@ impl Book {
     /// Server ids that were given up since the last call: their traffic counters belong to nobody.
     pub fn take_freed(&mut self) -> Vec<(ServiceKey, ServerId)> {
         std::mem::take(&mut self.freed)
-    }
-
-    /// A snapshot for the workers, if services came or went since the last one.
-    pub fn snapshot(&mut self) -> Option<Arc<Services>> {
-        std::mem::take(&mut self.changed).then(|| {
-            Arc::new(Services {
-                by_key: self.services.iter().map(|(key, entry)| (*key, entry.service.clone())).collect(),
-                marks: self.marks.clone(),
-                vips: self.vips().collect(),
-                policy: self.policy.clone(),
-                steering: self.steering(),
-            })
-        })
     }
 
     /// Every VIP.

@@ -47,23 +47,36 @@ pub struct LiveTable {
 }
 
 impl LiveTable {
-    /// Room for that many real servers and services.
+    /// Room for that many real servers and services, and for nobody: see [`LiveTable::nobody`].
     pub fn new(servers_max: usize, services_max: usize) -> Self {
-        Self {
-            servers: (0..servers_max).map(|_| CachePadded::default()).collect(),
-            available: (0..servers_max).map(|_| AtomicU8::new(0)).collect(),
-            changed: (0..services_max).map(|_| AtomicU32::new(NONE)).collect(),
-        }
+        let live = Self {
+            servers: (0..=servers_max).map(|_| CachePadded::default()).collect(),
+            available: (0..=servers_max).map(|_| AtomicU8::new(0)).collect(),
+            changed: (0..=services_max).map(|_| AtomicU32::new(NONE)).collect(),
+        };
+        live.attach(live.nobody(), ServiceId(services_max as u32), Thresholds::default());
+        live
     }
 
     /// Real servers there is room for.
     pub fn servers_max(&self) -> usize {
+        self.servers.len() - 1
+    }
+
+    /// Places in these arrays, and in others by server id.
+    pub fn places(&self) -> usize {
         self.servers.len()
     }
 
     /// Services there is room for.
     pub fn services_max(&self) -> usize {
-        self.changed.len()
+        self.changed.len() - 1
+    }
+
+    /// The place of conns that have no real server: always available, and no service asks how many they are.
+    #[inline]
+    pub fn nobody(&self) -> ServerId {
+        ServerId(self.servers_max() as u32)
     }
 
     /// Does the server belong to a service now? False once it was removed.

@@ -95,6 +95,21 @@ pub struct Persistence {
     pub prefix_bits: u8,
 }
 
+/// In the place of a protocol: the servers of a mark's service take any.
+const ANY_PROTOCOL: u8 = 0;
+
+/// When a defence against floods is up.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Defense {
+    /// Never.
+    #[default]
+    Never,
+    /// While a worker's conn table has few free places.
+    WhenShort,
+    /// Always.
+    Always,
+}
+
 /// A virtual service.
 pub struct Service {
     /// Its list of changed servers.
@@ -194,6 +209,8 @@ pub struct Services {
     by_key: HashMap<ServiceKey, Arc<Service>, foldhash::fast::RandomState>,
     marks: Vec<MarkRule>,
     vips: HashSet<IpAddr, foldhash::fast::RandomState>,
+    /// With nat_icmp_send: NAT servers by protocol, address and port; protocol 0: of a mark's service.
+    nat_servers: HashSet<(u8, IpAddr, u16), foldhash::fast::RandomState>,
     /// How conns behave.
     pub policy: Arc<Policy>,
     /// Which worker owns a flow.
@@ -216,7 +233,23 @@ pub struct Policy {
     /// Any SCTP packet but an ABORT starts a conn.
     pub sloppy_sctp: bool,
     /// The kernel's stricter TCP states.
-    pub secure_tcp: bool,
+    pub secure_tcp: Defense,
+    /// Conns that are half open are ended before their time.
+    pub drop_entry: Defense,
+    /// Some first packets of flows are dropped.
+    pub drop_packet: Defense,
+    /// Of so many first packets one, with [`Defense::Always`].
+    pub am_droprate: u32,
+    /// Pages of a worker's conn table that are too few.
+    pub amemthresh: u32,
+    /// Flows to addresses elsewhere that no server takes go where they were going.
+    pub cache_bypass: bool,
+    /// An ICMP error about a packet of no conn starts one.
+    pub schedule_icmp: bool,
+    /// A NAT server is told of its packets that are of no conn.
+    pub nat_icmp_send: bool,
+    /// Rates are kept.
+    pub run_estimation: bool,
     /// Packets for other hosts are routed.
     pub forward: bool,
     /// How long each state lives.
@@ -250,6 +283,12 @@ impl Services {
     /// Is the address a service's?
     pub fn is_vip(&self, address: IpAddr) -> bool {
         self.vips.contains(&address)
+    }
+
+    /// With nat_icmp_send: is the packet from the endpoint of a NAT server?
+    pub fn is_of_nat_server(&self, key: &Key) -> bool {
+        let from = |protocol| self.nat_servers.contains(&(protocol, key.src(), key.sport()));
+        self.policy.nat_icmp_send && (from(key.protocol()) || from(ANY_PROTOCOL))
     }
 
     /// Every VIP.

@@ -123,6 +123,7 @@ impl<P: Port> Worker<P> {
         // After everything that sends: what is queued when a turn ends has no fate yet.
         self.egress.flush(&mut self.shard.counts);
         busy |= self.shard.expire(now);
+        self.shard.defend(now);
         self.publish(busy);
         busy
     }
@@ -285,6 +286,7 @@ impl<P: Port> Worker<P> {
             Step::Local => self.local(port, frame, parsed, now),
             Step::Stray => self.answer(port, frame, parsed, now),
             Step::Route => self.route(port, frame, parsed, now),
+            Step::Unmatched => self.refuse_unmatched(port, frame, parsed, now),
             Step::Refuse(reason, _) if self.host_listens(port, reason) => self.pass(port, &frame),
             Step::Refuse(reason, tell) => self.refuse(port, frame, parsed, reason, tell, now),
             Step::Admit | Step::Forward(_) => unreachable!("admit leaves no frame undecided"),
@@ -294,6 +296,7 @@ impl<P: Port> Worker<P> {
     fn take_up_snapshots(&mut self, now: Now) {
         if let Some(services) = self.snapshots.newer_services(&self.shard.services) {
             self.shard.services = services;
+            self.shard.defenses.look_again();
         }
         if let Some(next_hops) = self.snapshots.newer_next_hops(&self.shard.next_hops) {
             self.shard.next_hops = next_hops;

@@ -50,6 +50,14 @@ impl<P: Port> Worker<P> {
         }
     }
 
+    /// A NAT server's packet of no conn. It is refused where it would leave (recorded: what is quoted has one hop less).
+    #[cold]
+    pub(super) fn refuse_unmatched(&mut self, port: usize, mut frame: P::Frame, parsed: &Parsed, now: Now) {
+        let unmatched = (Reason::ReplyUnmatched, Some(Tell::PortUnreachable));
+        let (reason, tell) = self.shard.way_through(&mut frame, parsed).err().unwrap_or(unmatched);
+        self.refuse(port, frame, parsed, reason, tell, now);
+    }
+
     /// The packet leaves by the port that it came by: if its sender could have reached the next hop itself, it is told so.
     #[cold]
     fn redirect(&mut self, port: usize, packet: &[u8], id: crate::neigh::NextHopId, now: Now) {

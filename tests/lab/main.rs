@@ -4,6 +4,7 @@
 
 mod answers;
 mod bursts;
+mod defense;
 mod differences;
 mod errors;
 mod exhaustion;

@@ -5,7 +5,7 @@ use humantime::format_duration;
 use std::time::Duration;
 
 use crate::timeouts::SCTP_KEYS;
-use crate::{Director, Eal, HugePages, Idle, Ipvs, Port, RealServer, Service, Timeouts, VipAnswer};
+use crate::{Defense, Director, Eal, HugePages, Idle, Ipvs, Port, RealServer, Service, Timeouts, VipAnswer};
 
 /// Keys with their values.
 pub(super) type Values = Vec<(&'static str, String)>;
@@ -66,25 +66,52 @@ pub(super) fn gateways(port: &Port) -> Values {
 
 pub(super) fn ipvs(ipvs: &Ipvs) -> Values {
     let Ipvs {
+        am_droprate,
+        amemthresh,
+        cache_bypass,
         conn_reuse_mode,
+        drop_entry,
+        drop_packet,
         expire_nodest_conn,
         expire_quiescent_template,
-        pmtu_disc,
-        sloppy_tcp,
-        sloppy_sctp,
+        ignore_tunneled,
         lblc_expiration,
         lblcr_expiration,
+        nat_icmp_send,
+        pmtu_disc,
+        run_estimation,
+        schedule_icmp,
+        secure_tcp,
+        sloppy_sctp,
+        sloppy_tcp,
+        snat_reroute,
     } = ipvs;
     let switch = |on: &bool| u8::from(*on).to_string();
+    let defense = |defense: &Defense| match defense {
+        Defense::Never => "0".into(),
+        Defense::WhenShort => "1".into(),
+        Defense::Always => "3".into(),
+    };
     vec![
+        ("am_droprate", am_droprate.to_string()),
+        ("amemthresh", amemthresh.to_string()),
+        ("cache_bypass", switch(cache_bypass)),
         ("conn_reuse_mode", conn_reuse_mode.to_string()),
+        ("drop_entry", defense(drop_entry)),
+        ("drop_packet", defense(drop_packet)),
         ("expire_nodest_conn", switch(expire_nodest_conn)),
         ("expire_quiescent_template", switch(expire_quiescent_template)),
-        ("pmtu_disc", switch(pmtu_disc)),
-        ("sloppy_tcp", switch(sloppy_tcp)),
-        ("sloppy_sctp", switch(sloppy_sctp)),
+        ("ignore_tunneled", switch(ignore_tunneled)),
         ("lblc_expiration", lblc_expiration.to_string()),
         ("lblcr_expiration", lblcr_expiration.to_string()),
+        ("nat_icmp_send", switch(nat_icmp_send)),
+        ("pmtu_disc", switch(pmtu_disc)),
+        ("run_estimation", switch(run_estimation)),
+        ("schedule_icmp", switch(schedule_icmp)),
+        ("secure_tcp", defense(secure_tcp)),
+        ("sloppy_sctp", switch(sloppy_sctp)),
+        ("sloppy_tcp", switch(sloppy_tcp)),
+        ("snat_reroute", switch(snat_reroute)),
     ]
 }
 

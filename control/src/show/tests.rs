@@ -23,7 +23,7 @@ fn every_type_survives_json() {
     survives(mock::conns());
     survives(MockDirector::default().version());
     survives([Protocol::Tcp, Protocol::Udp, Protocol::Sctp, Protocol::Icmp, Protocol::Icmpv6, Protocol::Ip]);
-    survives([Method::Nat, Method::Dr, Method::Tun, Method::FullNat, Method::Local]);
+    survives([Method::Nat, Method::Dr, Method::Tun, Method::FullNat, Method::Local, Method::Bypass]);
 }
 
 fn as_json(value: &impl Serialize) -> serde_json::Value {

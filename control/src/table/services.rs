@@ -104,5 +104,6 @@ fn forward(method: Method) -> &'static str {
         Method::Tun => "Tunnel",
         Method::FullNat => "FullNAT",
         Method::Local => "Local",
+        Method::Bypass => "Bypass",
     }
 }

@@ -41,6 +41,7 @@ impl Book {
             entry.servers.splice(0..0, new.into_iter().rev());
             entry.republish(&self.shared.live, &self.trash, Change::Servers);
         }
+        self.servers_changed();
         Ok(())
     }
 
