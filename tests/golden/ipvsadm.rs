@@ -59,6 +59,18 @@ impl Command {
     }
 }
 
+/// `--set TCP TCPFIN UDP` as lines of `[timeouts]`: seconds, of which 0 leaves a time-out as it is.
+pub fn timeouts(line: &str) -> Result<Vec<String>, String> {
+    let wrong = || format!("ipvsadm {line}: must be --set and three numbers of seconds");
+    let numbers = line.strip_prefix("--set").ok_or_else(wrong)?.split_whitespace();
+    let seconds = numbers.map(|word| word.parse::<u32>().map_err(|_| wrong())).collect::<Result<Vec<_>, _>>()?;
+    if seconds.len() != 3 {
+        return Err(wrong());
+    }
+    let keys = ["tcp", "tcp_fin", "udp"].into_iter().zip(seconds);
+    Ok(keys.filter(|(_, seconds)| *seconds > 0).map(|(key, seconds)| format!("{key} = \"{seconds}s\"")).collect())
+}
+
 /// The options of a line.
 #[derive(Default)]
 struct Said {

@@ -10,14 +10,18 @@ mod compare;
 mod ipvsadm;
 #[path = "../lab/kit.rs"]
 mod kit;
+mod outcome;
 mod packets;
 mod recorder;
 mod recording;
 mod sched;
 mod shown;
+mod states;
+mod timers;
 #[path = "../../sched/tests/trace.rs"]
 mod trace;
 
+use recording::Recording;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -27,27 +31,59 @@ const DIFFERENCES: [&str; 2] = [
     "fragments of a GRE packet have no DF: the kernel sets it around a reassembled IPv6 packet, where it means nothing",
 ];
 
-/// Faults that are printed; the rest is counted.
-const FAULTS_SHOWN: usize = 20;
+/// Packets may come to any of so many workers.
+const WORKERS: [usize; 3] = [1, 2, 4];
 
 fn main() -> ExitCode {
-    let outcome = sched::replay(&trace::read_folder(&golden_dir()));
-    outcome.faults.iter().take(FAULTS_SHOWN).for_each(|fault| println!("{fault}"));
-    println!("sched: {} decisions, {} wrong", outcome.decisions, outcome.faults.len());
-    let mut wrong = outcome.faults.len();
-    let folder = golden_dir().join("packets");
-    for workers in [1, 2, 4].into_iter().filter(|_| folder.is_dir()) {
-        let outcome = packets::replay(&folder, workers);
-        outcome.faults.iter().take(FAULTS_SHOWN).for_each(|fault| println!("{fault}"));
-        println!(
-            "packets: {} cases, {} frames, {} wrong, {workers} workers; {} cases left out, whose settings are not built yet",
-            outcome.cases, outcome.frames, outcome.cases_wrong, outcome.not_built
-        );
-        wrong += outcome.cases_wrong + usize::from(outcome.cases == 0);
-    }
+    let folder = golden_dir();
+    // Each folder is replayed, whatever became of those before it. One that holds nothing proves nothing.
+    let right = [sched(&folder), packets(&folder), states(&folder), timers(&folder)];
     DIFFERENCES.iter().for_each(|difference| println!("difference: {difference}"));
-    // A folder that holds no decision proves nothing.
-    if outcome.decisions > 0 && wrong == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    if right.iter().all(|right| *right) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn sched(golden: &std::path::Path) -> bool {
+    let Some(_) = outcome::files(&golden.join("sched")) else { return false };
+    let outcome = sched::replay(&trace::read_folder(golden));
+    outcome.report("sched", format!("{} decisions", outcome.compared), "")
+}
+
+fn packets(golden: &std::path::Path) -> bool {
+    let folder = golden.join("packets");
+    let recordings = Recording::all(&folder);
+    if recordings.is_empty() {
+        println!("{}: found no recording; must hold folders with steps.jsonl", folder.display());
+    }
+    let replay = |workers| {
+        let (outcome, frames) = packets::replay(&recordings, &folder, workers);
+        outcome.report("packets", format!("{} cases, {frames} frames", outcome.compared), by(workers))
+    };
+    all_right(replay)
+}
+
+fn states(golden: &std::path::Path) -> bool {
+    let Some(files) = outcome::files(&golden.join("states")) else { return false };
+    all_right(|workers| {
+        let outcome = states::replay(&files, workers);
+        outcome.report("states", format!("{} packets", outcome.compared), by(workers))
+    })
+}
+
+fn timers(golden: &std::path::Path) -> bool {
+    let Some(files) = outcome::files(&golden.join("timers")) else { return false };
+    all_right(|workers| {
+        let outcome = timers::replay(&files, workers);
+        outcome.report("timers", format!("{} moments", outcome.compared), by(workers))
+    })
+}
+
+/// Replays with each number of workers, even if one went wrong.
+fn all_right(replay: impl Fn(usize) -> bool) -> bool {
+    WORKERS.map(replay).iter().all(|right| *right)
+}
+
+fn by(workers: usize) -> String {
+    format!(", {workers} worker{}", if workers == 1 { "" } else { "s" })
 }
 
 fn golden_dir() -> PathBuf {

@@ -6,6 +6,7 @@
 use crate::compare::{Ids, Made, difference};
 use crate::ipvsadm::Command;
 use crate::kit::{Lab, Left, port_mac};
+use crate::outcome::Outcome;
 use crate::recorder::Setup;
 use crate::recording::{Recorded, Recording, Side, Step};
 use crate::shown;
@@ -17,45 +18,29 @@ use uvs::wire::{Ethernet, describe};
 /// The recorder waited so long for what a step causes.
 const STEP_MS: u64 = 50;
 
-/// What came of a replay.
-#[derive(Default)]
-pub struct Outcome {
-    pub cases: usize,
-    pub frames: usize,
-    /// What differs, each with its place.
-    pub faults: Vec<String>,
-    pub cases_wrong: usize,
-    /// Cases with settings that are not built yet: not replayed.
-    pub not_built: usize,
-}
-
-/// Replays all cases below a folder.
-pub fn replay(folder: &Path, workers: usize) -> Outcome {
-    let mut outcome = Outcome::default();
-    for recording in Recording::all(folder) {
-        let faults = match Replay::new(&recording, workers) {
+/// Replays all cases, of which `folder` need not be said. Gives the frames that were compared, too.
+pub fn replay(recordings: &[Recording], folder: &Path, workers: usize) -> (Outcome, usize) {
+    let (mut outcome, mut frames, mut wrong) = (Outcome::default(), 0, 0);
+    for recording in recordings {
+        let faults = match Replay::new(recording, workers) {
             Ok(mut replay) => recording.steps.iter().find_map(|step| {
-                outcome.frames += recording.outputs.iter().filter(|output| output.step == step.step).count();
+                frames += recording.outputs.iter().filter(|output| output.step == step.step).count();
                 let faults = replay.step(step);
                 (!faults.is_empty()).then(|| (format!("step {} ({}): ", step.step, step.what), faults))
             }),
-            // In the words of the crate that reads configurations.
-            Err(fault) if fault.contains("does not work: it is not built yet") => {
-                outcome.not_built += 1;
-                continue;
-            }
             Err(fault) => Some((String::new(), vec![fault])),
         };
-        outcome.cases += 1;
+        outcome.compared += 1;
         if let Some((place, faults)) = faults {
             let case = recording.folder.strip_prefix(folder).unwrap_or(&recording.folder).display();
-            outcome.cases_wrong += 1;
+            wrong += 1;
             outcome
                 .faults
                 .extend(faults.into_iter().map(|fault| format!("packets/{case}: {workers} workers: {place}{fault}")));
         }
     }
-    outcome
+    outcome.wrong = Some(wrong);
+    (outcome, frames)
 }
 
 /// One case under way.

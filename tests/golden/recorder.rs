@@ -21,12 +21,14 @@ pub struct Setup<'a> {
     pub mtus: [u16; 2],
     /// `name=value`, as below net/ipv4/vs.
     pub settings: Vec<&'a str>,
+    /// Lines of `[timeouts]`.
+    pub timeouts: Vec<String>,
 }
 
 impl<'a> Setup<'a> {
     pub fn of(recording: &'a Recording, workers: usize) -> Setup<'a> {
         let mtus = Side::BOTH.map(|side| recording.mtu(side));
-        Setup { workers, mtus, settings: recording.settings().collect() }
+        Setup { workers, mtus, settings: recording.settings().collect(), timeouts: Vec::new() }
     }
 
     /// The director, after its first turns. An error: what of the settings it does not take.
@@ -52,7 +54,7 @@ impl<'a> Setup<'a> {
         for (destination, via) in CLIENT_NETWORKS {
             let _ = write!(text, "[[route]]\ndestination = \"{destination}\"\nvia = \"{via}\"\n");
         }
-        let _ = writeln!(text, "[ipvs]\n{}", self.settings.join("\n"));
+        let _ = writeln!(text, "[ipvs]\n{}\n[timeouts]\n{}", self.settings.join("\n"), self.timeouts.join("\n"));
         text
     }
 }

@@ -2,6 +2,7 @@
 //! control as an operator's would, so trash, thresholds, templates and counters are the director's own.
 
 use crate::kit::{Lab, Left, host_mac, port_mac};
+use crate::outcome::Outcome;
 use crate::trace::{Case, Connect, Counts, Event, Protocol, Server, Service, Step};
 use conntrack::Method;
 use sched::{Flags, Settings, TableSize, Thresholds};
@@ -15,14 +16,6 @@ use uvs::wire::{Ipv4, Ipv6, tcp};
 /// The recorder's ports.
 const CLIENT_SIDE: usize = 0;
 const SERVER_SIDE: usize = 1;
-
-/// What came of a replay.
-#[derive(Default)]
-pub struct Outcome {
-    pub decisions: usize,
-    /// Wrong decisions, and lists or counters that differ, each with its place.
-    pub faults: Vec<String>,
-}
 
 /// Replays all cases.
 pub fn replay(cases: &[Case]) -> Outcome {
@@ -84,7 +77,7 @@ impl<'a> Replay<'a> {
             }
             Event::DelServer { server } => self.lab.control.delete_server(self.key.unwrap(), *server).unwrap(),
             Event::Connect(connect) => {
-                outcome.decisions += 1;
+                outcome.compared += 1;
                 faults.extend(self.connect(connect));
             }
             // The recorder read a conn's state now and then before the kernel had seen the packet; the counters tell.

@@ -82,7 +82,8 @@ pub fn seconds_late(lab: &mut Lab, step: &Step) -> u64 {
     conns(lab).iter().filter_map(late).max().unwrap_or(0).into()
 }
 
-fn servers(lab: &mut Lab) -> Vec<(SocketAddr, u32, u32, u32)> {
+/// The servers with their weights, active and inactive conns, in the kernel's order.
+pub fn servers(lab: &Lab) -> Vec<(SocketAddr, u32, u32, u32)> {
     let live = &lab.control.shared().live;
     let listed = lab.control.book().list().flat_map(|(_, servers)| servers);
     listed

@@ -1,6 +1,6 @@
 //! What a flow's packets make of its state, and how long each state lives: as the kernel's IPVS does it.
 //!
-//! The tables are read off recordings of the kernel (`tests/golden/states`), which the tests at the end replay. Cells that
+//! The tables are read off recordings of the kernel (`tests/golden/states`), which `tests/golden` replays. Cells that
 //! no recording reached are marked in the tables as inferred.
 //!
 //! A state is a `u8` in the conn: its meaning depends on the conn's protocol. [`tcp::State`] and [`sctp::State`] are its types.
@@ -31,7 +31,8 @@ impl Seen {
     pub const fn of(method: Method, direction: Direction) -> Seen {
         match direction {
             Direction::Outbound => Seen::Outbound,
-            Direction::Inbound if method.sees_replies() => Seen::Inbound,
+            // Replies to a flow that goes its own way pass by unseen, but it is not forwarded to a server either (recorded).
+            Direction::Inbound if method.sees_replies() || matches!(method, Method::Bypass) => Seen::Inbound,
             Direction::Inbound => Seen::InboundOnly,
         }
     }

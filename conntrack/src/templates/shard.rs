@@ -22,6 +22,8 @@ pub(super) struct Slot {
     pub(super) server: u32,
     pub(super) timeout: u32,
     pub(super) deadline: Tick,
+    /// It was prolonged for conns that may have been over themselves: looked at again then.
+    check: Option<Tick>,
     links: Links,
     /// Dropped from the map; waits for its conns to end.
     dropped: bool,
@@ -29,7 +31,7 @@ pub(super) struct Slot {
 
 impl Timed for Slot {
     fn deadline(&self) -> Tick {
-        self.deadline
+        self.check.unwrap_or(self.deadline)
     }
 
     fn links(&mut self) -> &mut Links {
@@ -71,7 +73,8 @@ impl Shard {
     pub(super) fn add(&mut self, hash: u64, key: TemplateKey, server: u32, timeout: u32, now: Tick) -> Option<u32> {
         let timeout = timeout.min(Tick::DISTANCE_MAX);
         let links = Links::NONE;
-        let slot = Slot { key, hash, server, timeout, deadline: now.after(timeout), links, dropped: false };
+        let deadline = now.after(timeout);
+        let slot = Slot { key, hash, server, timeout, deadline, check: None, links, dropped: false };
         let place = match self.free.pop() {
             Some(place) => {
                 self.slots[place as usize] = slot;
@@ -93,12 +96,20 @@ impl Shard {
     pub(super) fn rearm(&mut self, place: u32, now: Tick) {
         let slot = &mut self.slots[place as usize];
         slot.deadline = now.after(slot.timeout);
+        slot.check = None;
     }
 
     /// The template came to its end but controls conns: from here on it lives a minute at a time.
     pub(super) fn prolong(&mut self, place: u32, now: Tick) {
         self.slots[place as usize].timeout = Tick::of_seconds(REARM_SECONDS);
         self.rearm(place, now);
+    }
+
+    /// The same, but a conn that ends together with its template counts as ended first (recorded): conns are counted until the
+    /// wheel of their table has come by, so that is known a second later.
+    fn prolong_to_check(&mut self, place: u32, now: Tick) {
+        self.prolong(place, now);
+        self.slots[place as usize].check = Some(now.after(Tick::of_seconds(COUNTED_LATE_SECONDS)));
     }
 
     /// Takes the template out of the map; its place is free at once or, if it controls conns, when they have ended.
@@ -126,10 +137,14 @@ impl Shard {
             seen += 1;
             let controls = all.controls(base + place);
             let slot = &self.slots[place as usize];
-            let due = now.since(slot.deadline) >= 0;
+            let due = now.since(slot.deadline()) >= 0;
             let over = due && controls == 0;
             if due && controls > 0 {
-                self.prolong(place, now);
+                let checked = slot.check.is_some();
+                match checked {
+                    true => self.slots[place as usize].check = None,
+                    false => self.prolong_to_check(place, now),
+                }
             }
             self.wheel.link(&mut self.slots, place);
             if over {
@@ -141,6 +156,9 @@ impl Shard {
         seen
     }
 }
+
+/// A conn past its time is counted so long at most.
+const COUNTED_LATE_SECONDS: u32 = 1;
 
 /// When a forgotten template's place can be used again.
 #[derive(PartialEq, Eq)]

@@ -166,3 +166,26 @@ fn masks() {
         assert_eq!(TemplateKey::mask(client.parse().unwrap(), bits), masked.parse::<std::net::IpAddr>().unwrap());
     }
 }
+
+/// The recording's c2: its conn ends together with the template, and is counted until the table's wheel comes by.
+#[test]
+fn template_ends_with_its_last_conn() {
+    let rows = [("at once", 30, 30..=32), ("a second later", 31, 31..=33), ("when it lives on", 35, 89..=92)];
+    for (what, released, expected) in rows {
+        let all = templates(10);
+        let mut entry = all.entry(key(1), second(0));
+        entry.insert(7, Tick::of_seconds(30)).unwrap();
+        let id = entry.attach().unwrap();
+        drop(entry);
+        let mut last = 0;
+        for now in 0..200 {
+            // Control looks before the worker says that the conn is gone.
+            all.expire(second(now), 1000);
+            last = if all.is_empty() { last } else { now };
+            if now == released {
+                all.release(id);
+            }
+        }
+        assert!(expected.contains(&last), "released {what}: lived until {last}, not {expected:?}");
+    }
+}
