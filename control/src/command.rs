@@ -64,6 +64,7 @@ fn print(args: &ShowArgs, out: &mut impl Write) -> Result<(), ShowError> {
         What::Conns if json => conn_objects(client.conns(filter)?, one.out),
         What::Conns => conn_lines(client.conns(filter)?, columns, one.out),
         What::Services => one.print(&client.services()?, |services| table::services(services, columns)),
+        What::Rates => one.print(&client.services()?, |services| table::rates(services, columns)),
         What::Ports => one.print(&client.ports()?, |ports| table::ports(ports, columns)),
         What::Workers => one.print(&client.workers()?, table::workers),
         What::Drops => one.print(&client.drops()?, |drops| table::drops(drops, columns)),

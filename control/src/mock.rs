@@ -137,7 +137,11 @@ pub(crate) fn services() -> Services {
         persistent_s: Some(600),
         netmask: Some("64".into()),
         totals: traffic(1_234_567),
-        servers: vec![server("[fd00::11]:443", Method::Dr, 1), server("10.0.0.13:443", Method::Tun, 0)],
+        rates: traffic(321),
+        servers: vec![
+            server("[fd00::11]:443", Method::Dr, 1),
+            Server { tunnel: Some("gue:6080+csum".into()), ..server("10.0.0.13:443", Method::Tun, 0) },
+        ],
         ..Service::default()
     };
     let mark =
@@ -153,6 +157,7 @@ fn server(text: &str, method: Method, weight: u32) -> Server {
     Server {
         address: address(text),
         method,
+        tunnel: None,
         weight,
         upper_threshold: 0,
         lower_threshold: 0,
@@ -161,6 +166,7 @@ fn server(text: &str, method: Method, weight: u32) -> Server {
         persistent: 0,
         overloaded: false,
         traffic: traffic(7),
+        rates: traffic(2),
     }
 }
 

@@ -31,6 +31,8 @@ pub(crate) const REQUEST_BYTES_MAX: usize = 4096;
 pub enum What {
     /// Virtual services and their real servers
     Services,
+    /// What goes through services and their real servers each second
+    Rates,
     /// Conns and persistence templates
     Conns,
     /// Ports, their devices and counters

@@ -90,6 +90,9 @@ pub struct Service {
     pub one_packet: bool,
     /// Sum over all real servers, with those that were removed.
     pub totals: Traffic,
+    /// The same each second, as estimated every two seconds.
+    #[serde(default)]
+    pub rates: Traffic,
     /// In the order in which the scheduler walks them.
     pub servers: Vec<Server>,
 }
@@ -101,6 +104,9 @@ pub struct Server {
     pub address: SocketAddr,
     /// "nat", "dr", "tun", "fullnat" or "local".
     pub method: Method,
+    /// What its packets travel in, with "tun": "ipip", "gre", "gre+csum", "gue:6080", "gue:6080+csum", "gue:6080+remcsum".
+    #[serde(default)]
+    pub tunnel: Option<Name>,
     /// 0: takes no new conns.
     pub weight: u32,
     /// Conns above which the server is overloaded; 0: no limit.
@@ -117,6 +123,9 @@ pub struct Server {
     pub overloaded: bool,
     /// What went through it.
     pub traffic: Traffic,
+    /// What goes through it each second, as estimated every two seconds.
+    #[serde(default)]
+    pub rates: Traffic,
 }
 
 /// Every port.

@@ -7,6 +7,7 @@ mod conns;
 mod counters;
 mod grid;
 mod places;
+mod rates;
 mod services;
 #[cfg(test)]
 mod tests;
@@ -14,6 +15,7 @@ mod tests;
 pub use conns::ConnTable;
 pub use counters::{drops, workers};
 pub use places::{neighbors, ports, routes, version};
+pub use rates::rates;
 pub use services::services;
 
 /// Width of the terminal that standard output is; `None`: it is a file or a pipe, where lines may be as long as they like.

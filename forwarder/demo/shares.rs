@@ -148,6 +148,7 @@ mod tests {
         let told = service.servers.iter().rev().map(|server| show::Server {
             address: std::net::SocketAddr::new(Family::V4.server(server.index), 8080),
             method: Method::Nat,
+            tunnel: None,
             weight: server.weight,
             upper_threshold: 0,
             lower_threshold: 0,
@@ -156,6 +157,7 @@ mod tests {
             persistent: 0,
             overloaded: false,
             traffic: show::Traffic::default(),
+            rates: show::Traffic::default(),
         });
         let told = show::Service { address: Some(vip), servers: told.collect(), ..show::Service::default() };
         (service, told)

@@ -2,6 +2,7 @@
 //! them. No socket, no device and no clock here, so the lab runs it as it is.
 
 use super::listing::Listings;
+use super::rates::Rates;
 use super::reload::Reloads;
 use super::{network, settings};
 use crate::host::{self, HostEnds, WorkerHost};
@@ -88,6 +89,8 @@ pub struct Control {
     pub(super) traffic_before: HashMap<ServerId, TrafficCounts>,
     /// Traffic of servers that were removed and forgotten, by their service.
     pub(super) traffic_retired: HashMap<ServiceKey, TrafficCounts>,
+    /// What goes through services and real servers each second.
+    pub(super) rates: Rates,
     /// Times that local ports ran out, by local address and real server.
     pub(super) local_port_failures: HashMap<(IpAddr, ServerId), u64>,
     /// Clients use up the ports of as many pairs as they like.
@@ -130,6 +133,7 @@ impl Control {
             started_ms: now.ms,
             traffic_before: HashMap::new(),
             traffic_retired: HashMap::new(),
+            rates: Rates::default(),
             local_port_failures: HashMap::new(),
             local_port_lines: Allowance::new(10, 10_000),
             forget_ms: now.ms,
@@ -164,6 +168,7 @@ impl Control {
             self.forget_ms = now.ms + FORGET_MS;
             self.forget();
         }
+        self.estimate();
         self.turn_reloads();
         self.publish();
     }
@@ -192,6 +197,7 @@ impl Control {
     pub fn delete_service(&mut self, key: ServiceKey) -> Result<(), Refused> {
         self.book.delete_service(key, self.now.ms)?;
         self.traffic_retired.remove(&key);
+        self.rates.forget_service(key);
         self.addresses_changed();
         Ok(())
     }
@@ -352,6 +358,7 @@ impl Control {
                 *self.traffic_retired.entry(key).or_default() += traffic;
             }
             self.traffic_before.insert(id, self.traffic_of_place(id));
+            self.rates.forget_server(id);
             self.local_port_failures.retain(|(_, server), _| *server != id);
         }
     }

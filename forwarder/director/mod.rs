@@ -11,6 +11,7 @@ mod listing;
 mod network;
 mod owners;
 pub mod plan;
+mod rates;
 mod reload;
 #[cfg(feature = "dpdk")]
 pub mod run;

@@ -136,11 +136,6 @@ impl Control {
             }
             ServiceKey::Mark { mark, v6 } => (None, None, Some(mark), v6),
         };
-        let mut totals = self.traffic_retired.get(&service.key).copied().unwrap_or_default();
-        let listed_now = listed.iter().map(|listed| listed.server.id);
-        for id in listed_now.chain(self.book.removed(service.key)) {
-            totals += self.traffic_of(id);
-        }
         show::Service {
             protocol,
             address,
@@ -151,7 +146,8 @@ impl Control {
             persistent_s: service.persistence.map(|persistence| persistence.timeout_s),
             netmask: service.persistence.and_then(|persistence| netmask(service.key, persistence.prefix_bits)),
             one_packet: service.one_packet,
-            totals: traffic(totals),
+            totals: traffic(self.service_traffic(service.key)),
+            rates: traffic(self.rates_of_service(service.key)),
             servers,
         }
     }
@@ -162,6 +158,7 @@ impl Control {
         show::Server {
             address: listed.address(),
             method: method(server.method),
+            tunnel: (server.method == Method::Tun).then(|| listed.tunnel.to_string().into()),
             weight: server.weight,
             upper_threshold: listed.thresholds.upper,
             lower_threshold: listed.thresholds.lower,
@@ -170,6 +167,7 @@ impl Control {
             persistent: persistent.get(&server.id).copied().unwrap_or(0),
             overloaded: load.overloaded,
             traffic: traffic(self.traffic_of(server.id)),
+            rates: traffic(self.rates_of_server(server.id)),
         }
     }
 

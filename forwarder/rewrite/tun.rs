@@ -17,6 +17,7 @@
 //!  UDP GUE | source: the flow's | port | length | checksum | 0 | 4 or 41 | 0 |     8 + 4 bytes
 //! ```
 
+use std::fmt;
 use zerocopy::IntoBytes;
 
 use crate::wire::checksum;
@@ -40,6 +41,23 @@ pub enum Tunnel {
         /// What becomes of UDP's checksum.
         csum: GueChecksum,
     },
+}
+
+impl fmt::Display for Tunnel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Tunnel::Ipip => f.write_str("ipip"),
+            Tunnel::Gre { csum } => write!(f, "gre{}", if *csum { "+csum" } else { "" }),
+            Tunnel::Gue { port, csum } => {
+                let csum = match csum {
+                    GueChecksum::None => "",
+                    GueChecksum::Full => "+csum",
+                    GueChecksum::Remote => "+remcsum",
+                };
+                write!(f, "gue:{port}{csum}")
+            }
+        }
+    }
 }
 
 /// The checksum of a GUE tunnel's UDP header.

@@ -3,6 +3,7 @@
 //! a change of one does not copy ten thousand.
 
 pub mod book;
+pub mod estimator;
 pub mod live;
 mod trash;
 pub mod tunnels;

@@ -125,12 +125,20 @@ impl Delta {
 /// Computes the CRC32c of an SCTP packet (RFC 9260, section 6.8 and appendix A): little endian, unlike all else.
 #[cold]
 pub fn fill_sctp(segment: &mut [u8]) {
-    const CRC: std::ops::Range<usize> = 8..12;
-    if let Some(field) = segment.get_mut(CRC) {
+    if let Some(field) = segment.get_mut(SCTP_CRC) {
         field.fill(0);
-        let crc = crc32c::crc32c(segment);
-        segment[CRC].copy_from_slice(&crc.to_le_bytes());
+        let crc = sctp(std::iter::once(&*segment));
+        segment[SCTP_CRC].copy_from_slice(&crc);
     }
+}
+
+/// Where an SCTP packet has its CRC.
+pub const SCTP_CRC: std::ops::Range<usize> = 8..12;
+
+/// The CRC of an SCTP packet in pieces, in whose place there are zeros.
+#[cold]
+pub fn sctp<'a>(packet: impl Iterator<Item = &'a [u8]>) -> [u8; 4] {
+    packet.fold(0, crc32c::crc32c_append).to_le_bytes()
 }
 
 /// Where a protocol's checksum lies in its header. SCTP has a CRC instead, which cannot be carried along like a sum.

@@ -185,7 +185,7 @@ impl Shard {
         let l3 = &mut frame.bytes_mut()[usize::from(parsed.l3)..];
         let l4 = usize::from(parsed.l4 - parsed.l3);
         let rewritten = matches!(conn.method(), Method::Nat | Method::FullNat);
-        let without_sum = chained && rewritten && has_no_sum(l3, l4, parsed);
+        let summed_whole = chained && rewritten && must_be_summed(l3, l4, parsed, conn);
         match (conn.method(), hit.direction) {
             (Method::Tun, _) => {
                 let id = self.random.u16(..);
@@ -210,8 +210,8 @@ impl Shard {
             }
             (Method::Dr | Method::Local | Method::Bypass, _) => {}
         }
-        if without_sum {
-            sum_datagram(frame, parsed);
+        if summed_whole {
+            sum_whole(frame, parsed);
         }
         Ok(Ready { hop, cut })
     }
@@ -381,22 +381,37 @@ fn longest_fragment<F: Frame>(frame: &F, parsed: &Parsed) -> Option<usize> {
     Some(around + further.max(first))
 }
 
-/// A UDP datagram without a checksum: NAT gives it one, as the kernel does, but of a chain it sees the first segment only.
-#[inline]
-fn has_no_sum(l3: &[u8], l4: usize, parsed: &Parsed) -> bool {
+/// Whether a rewrite cannot carry the checksum of a chain along, of which it sees the first segment only: of a UDP datagram
+/// without one, which NAT gives one, as the kernel does; and of an SCTP packet whose ports change.
+#[cold]
+fn must_be_summed(l3: &[u8], l4: usize, parsed: &Parsed, conn: &Conn) -> bool {
     let at = l4 + Udp::CHECKSUM_AT;
-    parsed.protocol == protocol::UDP && l3.get(at..at + 2) == Some(&[0, 0])
+    match (parsed.class, parsed.protocol) {
+        (Class::Flow, protocol::UDP) => l3.get(at..at + 2) == Some(&[0, 0]),
+        (Class::Flow, protocol::SCTP) => conn.method() == Method::FullNat || conn.vip_port() != conn.server_port(),
+        _ => false,
+    }
 }
 
-/// Computes the checksum of the UDP datagram in a chain.
+/// Computes the checksum of the UDP datagram or SCTP packet in a chain.
 #[cold]
-fn sum_datagram<F: Frame>(frame: &mut F, parsed: &Parsed) {
+fn sum_whole<F: Frame>(frame: &mut F, parsed: &Parsed) {
     let (l3, l4) = (usize::from(parsed.l3), usize::from(parsed.l4));
-    let at = l4 + Udp::CHECKSUM_AT;
-    frame.bytes_mut()[at..at + 2].fill(0);
-    let datagram = std::iter::once(&frame.bytes()[l4..]).chain(frame.segments().skip(1));
-    let checksum = checksum::udp(&frame.bytes()[l3..], parsed.end - u32::from(parsed.l4), datagram);
-    frame.bytes_mut()[at..at + 2].copy_from_slice(&checksum.to_be_bytes());
+    let sctp = parsed.protocol == protocol::SCTP;
+    let (at, bytes) = if sctp { (l4 + checksum::SCTP_CRC.start, 4) } else { (l4 + Udp::CHECKSUM_AT, 2) };
+    let Some(field) = frame.bytes_mut().get_mut(at..at + bytes) else { return };
+    field.fill(0);
+    let pieces = std::iter::once(&frame.bytes()[l4..]).chain(frame.segments().skip(1));
+    match sctp {
+        true => {
+            let crc = checksum::sctp(pieces);
+            frame.bytes_mut()[at..at + 4].copy_from_slice(&crc);
+        }
+        false => {
+            let sum = checksum::udp(&frame.bytes()[l3..], parsed.end - u32::from(parsed.l4), pieces);
+            frame.bytes_mut()[at..at + 2].copy_from_slice(&sum.to_be_bytes());
+        }
+    }
 }
 
 /// How an ICMP error about the conn is translated when it goes in this direction.

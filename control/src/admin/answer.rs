@@ -31,7 +31,7 @@ impl Answer {
             Request::Reload(_) => return Answer::Reload(director.reload()),
         };
         match what {
-            What::Services => Answer::Services(director.services().services.into_iter()),
+            What::Services | What::Rates => Answer::Services(director.services().services.into_iter()),
             What::Conns => Answer::Conns(ConnFilter::default(), Cursor::START),
             What::Ports => Answer::Lines(line(&director.ports())),
             What::Workers => Answer::Lines(line(&director.workers())),

@@ -36,9 +36,10 @@ fn json_names_are_stable() {
     assert_eq!(
         as_json(&mock::services().services[1])["servers"][0],
         json!({
-            "address": "[fd00::11]:443", "method": "dr", "weight": 1, "upper_threshold": 0, "lower_threshold": 0,
+            "address": "[fd00::11]:443", "method": "dr", "tunnel": null, "weight": 1, "upper_threshold": 0, "lower_threshold": 0,
             "active": 6, "inactive": 4, "persistent": 0, "overloaded": false,
             "traffic": {"conns": 7, "in_packets": 28, "out_packets": 21, "in_bytes": 1680, "out_bytes": 864_192},
+            "rates": {"conns": 2, "in_packets": 8, "out_packets": 6, "in_bytes": 480, "out_bytes": 246_912},
         })
     );
     assert_eq!(
@@ -47,6 +48,7 @@ fn json_names_are_stable() {
             "protocol": null, "address": null, "fwmark": 7, "fwmark_ipv6": true, "scheduler": "rr", "flags": [],
             "persistent_s": null, "netmask": null, "one_packet": true, "servers": [],
             "totals": {"conns": 0, "in_packets": 0, "out_packets": 0, "in_bytes": 0, "out_bytes": 0},
+            "rates": {"conns": 0, "in_packets": 0, "out_packets": 0, "in_bytes": 0, "out_bytes": 0},
         })
     );
     assert_eq!(

@@ -43,12 +43,17 @@ fn lines_of(words: String, columns: Option<usize>) -> Vec<String> {
     }
 }
 
-fn words(service: &Service) -> String {
-    let mut words = match (service.fwmark, service.address) {
+/// Its protocol and address, or its mark.
+pub(super) fn name(service: &Service) -> String {
+    match (service.fwmark, service.address) {
         (Some(mark), _) => format!("FWM  {mark}{}", if service.fwmark_ipv6 { " IPv6" } else { "" }),
         (None, Some(address)) => format!("{:4} {address}", protocol(service.protocol.unwrap_or_default())),
         (None, None) => "?".into(),
-    };
+    }
+}
+
+fn words(service: &Service) -> String {
+    let mut words = name(service);
     words += &format!(" {}", service.scheduler);
     if !service.flags.is_empty() {
         words += &format!(" ({})", service.flags.join(","));
@@ -70,7 +75,7 @@ fn server_cells(server: &Server) -> [String; SPAN] {
     let mark = if server.overloaded { " overloaded" } else { "" };
     [
         format!("  -> {}{mark}", server.address),
-        forward(server.method).into(),
+        server.tunnel.as_deref().unwrap_or(forward(server.method)).into(),
         server.weight.to_string(),
         count(server.active.into()),
         count(server.inactive.into()),

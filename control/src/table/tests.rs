@@ -15,14 +15,14 @@ fn services_look_like_ipvsadm() {
         services(&mock::services(), None),
         &[
             "Prot LocalAddress:Port Scheduler Flags",
-            "  -> RemoteAddress:Port             Forward Weight ActiveConn InActConn Conns InPkts OutPkts InBytes OutBytes",
-            "TCP  192.0.2.10:80 wlc                                                     14     56      42    3360    1728K",
-            "  -> 10.0.0.11:8080                 Masq         3          6         4     7     28      21    1680   864192",
-            "  -> 10.0.0.12:8080 overloaded      FullNAT      1          6         4     7     28      21    1680   864192",
-            "SCTP [2001:db8::10]:443 sh (sh-fallback,sh-port) persistent 600 mask 64 1234K  4938K   3703K    296M     152G",
-            "  -> [fd00::11]:443                 Route        1          6         4     7     28      21    1680   864192",
-            "  -> 10.0.0.13:443                  Tunnel       0          6         4     7     28      21    1680   864192",
-            "FWM  7 IPv6 rr ops                                                          0      0       0       0        0",
+            "  -> RemoteAddress:Port        Forward       Weight ActiveConn InActConn Conns InPkts OutPkts InBytes OutBytes",
+            "TCP  192.0.2.10:80 wlc                                                      14     56      42    3360    1728K",
+            "  -> 10.0.0.11:8080            Masq               3          6         4     7     28      21    1680   864192",
+            "  -> 10.0.0.12:8080 overloaded FullNAT            1          6         4     7     28      21    1680   864192",
+            "SCTP [2001:db8::10]:443 sh (sh-fallback,sh-port) persistent 600 mask 64  1234K  4938K   3703K    296M     152G",
+            "  -> [fd00::11]:443            Route              1          6         4     7     28      21    1680   864192",
+            "  -> 10.0.0.13:443             gue:6080+csum      0          6         4     7     28      21    1680   864192",
+            "FWM  7 IPv6 rr ops                                                           0      0       0       0        0",
         ],
     );
 }
@@ -43,6 +43,25 @@ fn services_fit_a_narrow_terminal() {
             "  -> 10.0.0.11:8080     Masq         3      6     4     7      49 865872",
         ],
     );
+}
+
+#[test]
+fn rates_look_like_ipvsadm() {
+    assert_looks(
+        rates(&mock::services(), None),
+        &[
+            "Prot LocalAddress:Port",
+            "  -> RemoteAddress:Port CPS InPPS OutPPS InBPS OutBPS",
+            "TCP  192.0.2.10:80        0     0      0     0      0",
+            "  -> 10.0.0.11:8080       2     8      6   480 246912",
+            "  -> 10.0.0.12:8080       2     8      6   480 246912",
+            "SCTP [2001:db8::10]:443 321  1284    963 77040 39629K",
+            "  -> [fd00::11]:443       2     8      6   480 246912",
+            "  -> 10.0.0.13:443        2     8      6   480 246912",
+            "FWM  7 IPv6               0     0      0     0      0",
+        ],
+    );
+    assert!(rates(&mock::services(), Some(60)).lines().all(|line| line.len() <= 60));
 }
 
 #[test]
