@@ -115,6 +115,7 @@ mod flag {
     pub const EXTENDED: u8 = 16;
     pub const TRACED: u8 = 32;
     pub const ACTIVE: u8 = 64;
+    pub const REPLIES_SEEN: u8 = 128;
 }
 
 const NO_TEMPLATE: u32 = u32::MAX;
@@ -303,6 +304,17 @@ impl Conn {
     #[inline(always)]
     pub fn set_active(&mut self, active: bool) {
         self.put(flag::ACTIVE, active);
+    }
+
+    /// Whether replies of a conn without an outbound key passed by: its server answers by way of the director.
+    #[inline(always)]
+    pub fn are_replies_seen(&self) -> bool {
+        self.has(flag::REPLIES_SEEN)
+    }
+
+    /// Notes that a reply passed by.
+    pub fn set_replies_seen(&mut self) {
+        self.put(flag::REPLIES_SEEN, true);
     }
 
     /// Whether this place of the slab holds a conn at all.

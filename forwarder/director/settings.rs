@@ -92,6 +92,7 @@ pub fn service_spec(config: &Config, service: &config::Service) -> ServiceSpec {
             mh_table: TableSize::try_from(service.mh_table).unwrap_or_default(),
             lblc_expiration_ms: seconds(config.ipvs.lblc_expiration),
             lblcr_expiration_ms: seconds(config.ipvs.lblcr_expiration),
+            ..Settings::default()
         },
         persistence: service
             .persistent

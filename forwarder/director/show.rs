@@ -253,12 +253,12 @@ fn template(template: &conntrack::Template, server: SocketAddr, method: show::Me
     let client = template.key.client();
     let (protocol, vip) = match template.key.service() {
         conntrack::Service::Address { protocol, vip, port } => (shown_protocol(protocol), SocketAddr::new(vip, port)),
-        // The kernel prints the mark in the VIP's place.
+        // The kernel prints the mark in the VIP's place, in its first four bytes.
         conntrack::Service::Mark(mark) if client.is_ipv4() => {
             (show::Protocol::Ip, SocketAddr::new(Ipv4Addr::from_bits(mark).into(), 0))
         }
         conntrack::Service::Mark(mark) => {
-            (show::Protocol::Ip, SocketAddr::new(Ipv6Addr::from_bits(mark.into()).into(), 0))
+            (show::Protocol::Ip, SocketAddr::new(Ipv6Addr::from_bits(u128::from(mark) << 96).into(), 0))
         }
     };
     show::Conn {

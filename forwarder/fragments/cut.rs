@@ -20,6 +20,8 @@ pub struct Cut {
     pub bytes_max: u16,
     /// Keep the parts that the packet came in, if all of them fit.
     pub as_it_came: bool,
+    /// IPv6: a fragment header even if it all fits in one: the kernel leaves it on (recorded, RFC 6946).
+    pub atomic: bool,
     /// Identification of IPv6 fragments.
     pub id: u32,
 }
@@ -99,7 +101,7 @@ impl<'a, S: Iterator<Item = &'a [u8]>> Cutter<'a, S> {
         let mut frame = make(self.head)?;
         let header_bytes = self.head.len() - ETHERNET_BYTES;
         // It came in fragments, but of the other family, within a tunnel: this one needs none.
-        let whole = bytes == self.total;
+        let whole = bytes == self.total && !self.cut.atomic;
         if self.v6 && !whole {
             let [high, low] = (self.offset as u16 | u16::from(more)).to_be_bytes();
             let [a, b, c, d] = self.cut.id.to_be_bytes();

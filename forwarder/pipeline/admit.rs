@@ -124,7 +124,10 @@ impl Shard {
                 // Marked, so the network leads it here: sent on, it would come back.
                 false if of_service => Step::Refuse(Reason::NotForUs, None),
                 false if services.is_of_nat_server(key) && !ends_conn(parsed) => Step::Unmatched,
-                false => Step::Route,
+                false => {
+                    self.follow_reply(parsed, key, now);
+                    Step::Route
+                }
             };
             return;
         };

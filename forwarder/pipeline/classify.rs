@@ -60,6 +60,8 @@ pub struct Parsed {
     pub port: u8,
     /// IPv6?
     pub v6: bool,
+    /// TTL or hop limit.
+    pub ttl: u8,
     /// IP protocol number of what starts at `l4`.
     pub protocol: u8,
     /// What the transport header says to the conn's state: the TCP flags, the type of SCTP's first chunk that counts, else 0.
@@ -78,6 +80,7 @@ impl Parsed {
         end: 0,
         port: 0,
         v6: false,
+        ttl: 0,
         protocol: 0,
         signal: 0,
         opens: false,
@@ -176,6 +179,7 @@ fn packet_v4(l3: &[u8], rest_bytes: usize, parsed: &mut Parsed, key: &mut Key) -
     parsed.l4 = (ETHERNET_BYTES + header_bytes) as u16;
     parsed.end = (ETHERNET_BYTES + total) as u32;
     parsed.v6 = false;
+    parsed.ttl = header[8];
     parsed.protocol = header[9];
     // More fragments follow, or this one does not start the packet.
     if u16::from_be_bytes([header[6], header[7]]) & 0x3fff != 0 {
@@ -213,6 +217,7 @@ fn packet_v6(l3: &[u8], rest_bytes: usize, to_us: bool, parsed: &mut Parsed, key
     parsed.l4 = (ETHERNET_BYTES + header_bytes) as u16;
     parsed.end = (ETHERNET_BYTES + total) as u32;
     parsed.v6 = true;
+    parsed.ttl = header[7];
     parsed.protocol = protocol;
     parsed.class = Class::Flow;
     // Router solicitation to redirect. Before the source is judged: duplicate address detection asks from ::.

@@ -5,7 +5,7 @@ use crate::services::ServerId;
 use crate::wire::protocol;
 use conntrack::states::tcp::{self, State};
 use conntrack::states::{self, Seen, sctp, udp};
-use conntrack::{Direction, Hit};
+use conntrack::{Direction, Hit, Key};
 
 /// The flags that a TCP conn's state hangs on: FIN, SYN, RST and ACK.
 const STATE_FLAGS: u8 = 0x17;
@@ -35,6 +35,8 @@ impl Shard {
         let traffic = &self.traffic[conn.server as usize];
         match hit.direction {
             Direction::Inbound => traffic.inbound(bytes),
+            // The kernel's router ends such a packet before IPVS sees it (recorded); a client's IPVS sees first.
+            Direction::Outbound if parsed.ttl <= 1 => return,
             Direction::Outbound => traffic.outbound(bytes),
         }
         if parsed.class == Class::Flow {
@@ -57,6 +59,23 @@ impl Shard {
         }
     }
 
+    /// A packet of no conn's that is only routed. A server behind DR or a tunnel may answer by way of the director: the packet
+    /// goes on as it is, but the conn hears of it, and trusts its client less from then on (recorded).
+    #[cold]
+    pub(super) fn follow_reply(&mut self, parsed: &Parsed, key: &Key, now: Now) {
+        let key = key.reversed();
+        let hit = self.table.find_hashed(&key, self.table.hash(&key), now.tick);
+        // What a router drops, IPVS behind it does not see.
+        let goes_on = parsed.ttl > 1 && (parsed.v6 || !self.next_hops.is_local(key.dst()));
+        let of_flow = parsed.class == Class::Flow && goes_on;
+        if let Some(hit) = hit.filter(|hit| of_flow && hit.direction == Direction::Inbound)
+            && !self.table.conn(hit.id).method().sees_replies()
+        {
+            self.table.conn_mut(hit.id).set_replies_seen();
+            self.follow(parsed, Hit { direction: Direction::Outbound, ..hit }, now);
+        }
+    }
+
     /// A TCP or SCTP packet that may change its conn's state.
     fn follow_state(&mut self, parsed: &Parsed, hit: Hit, now: Now) {
         // A later packet of the burst ended the conn: its counts are settled.
@@ -65,7 +84,10 @@ impl Shard {
         }
         let policy = &self.services.policy;
         let conn = self.table.conn_mut(hit.id);
-        let seen = Seen::of(conn.method(), hit.direction);
+        let seen = match hit.direction {
+            Direction::Inbound if conn.are_replies_seen() => Seen::Inbound,
+            direction => Seen::of(conn.method(), direction),
+        };
         let (next, established) = match parsed.protocol {
             protocol::SCTP => {
                 let next = sctp::next(sctp::State::of(conn.state), sctp::Event::of(parsed.signal), seen);

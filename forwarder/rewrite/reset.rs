@@ -7,14 +7,16 @@
 //!  wrong sum   nothing: it may be for somebody else
 //! ```
 //!
-//! Addresses and ports change places, window 0, TTL 64. IPv4: don't fragment with id 0, the TOS of the segment. IPv6:
-//! flow label 0, traffic class without ECN.
+//! Addresses and ports change places, window 0, TTL 64, the segment's TOS or traffic class without ECN. IPv4: don't fragment
+//! with id 0. IPv6: flow label 0.
 
 use zerocopy::IntoBytes;
 
 use super::room;
 use crate::wire::{Tcp, checksum, protocol, tcp};
 
+/// Explicit congestion notification, in TOS and traffic class (RFC 3168).
+const ECN: u8 = 0b11;
 /// Bytes of the longest RST, to be had in `room`.
 pub const RESET_BYTES_MAX: usize = 60;
 
@@ -37,7 +39,7 @@ pub fn reset(room: &mut [u8], l3: &[u8], l4: usize) -> Option<usize> {
         (0, tcp.sequence().wrapping_add(data_bytes as u32).wrapping_add(marks), tcp::RST | tcp::ACK)
     };
     let answer = Tcp::new(tcp.destination_port(), tcp.source_port(), sequence, acknowledgement, flags);
-    let tos = if source.len() == 4 { l3[1] } else { (l3[0] << 4 | l3[1] >> 4) & !0b11 };
+    let tos = (if source.len() == 4 { l3[1] } else { l3[0] << 4 | l3[1] >> 4 }) & !ECN;
     let header = room::Header { protocol: protocol::TCP, tos, dont_fragment: true, id: 0 };
     room::write(room, header, destination, source, [answer.as_bytes(), &[]])
 }

@@ -159,7 +159,7 @@ impl Book {
         let id = self.free_services.pop().ok_or(Refused::Full)?;
         self.owners.insert(id, key);
         self.former.remove(&key);
-        let picker = Picker::prepare(spec.scheduler, &spec.settings, Vec::new(), Vec::new());
+        let picker = Picker::prepare(spec.scheduler, &of_family(key, spec.settings), Vec::new(), Vec::new());
         let pool = Arc::new(Mutex::new(Pool { picker, servers: Vec::new() }));
         self.services.insert(key, Entry { service: Arc::new(service(id, key, spec, pool)), servers: Vec::new() });
         self.changed = true;
@@ -358,7 +358,7 @@ impl Entry {
         };
         let listed = self.servers.iter().map(|listed| with_load(listed.described())).collect();
         let departed = trash.of(*key).map(with_load).collect();
-        let prepared = Picker::prepare(*scheduler, settings, listed, departed);
+        let prepared = Picker::prepare(*scheduler, &of_family(*key, *settings), listed, departed);
         let mut servers = self.servers.iter().map(|listed| listed.server).collect();
         let retired = {
             let mut pool = self.service.lock(live);
@@ -390,6 +390,11 @@ impl Listed {
             last_weight: self.last_weight,
         }
     }
+}
+
+/// What a scheduler is told beside the settings of its service.
+fn of_family(key: ServiceKey, settings: Settings) -> Settings {
+    Settings { clients_v6: key.is_v6(), ..settings }
 }
 
 fn service(id: ServiceId, key: ServiceKey, spec: ServiceSpec, pool: Arc<Mutex<Pool>>) -> Service {

@@ -53,20 +53,29 @@ impl Tunnels {
     #[inline]
     pub fn get(&self, id: ServerId, port_mtu: u16, now: Now) -> (Tunnel, u16) {
         let word = self.0[id.0 as usize].load(Relaxed);
-        let path_mtu = (word >> MTU_AT) as u16;
-        let known = path_mtu != 0 && now.ms / 1000 < word >> UNTIL_AT;
-        (unpack(word), if known { path_mtu.min(port_mtu) } else { port_mtu })
+        (unpack(word), believed(word, now).map_or(port_mtu, |path_mtu| path_mtu.min(port_mtu)))
     }
 
-    /// A router on the way takes no longer packets than this.
-    pub fn learn_path_mtu(&self, id: ServerId, path_mtu: u16, now: Now) {
+    /// A router on the way takes no longer packets than this. A longer path than one that is believed is none (recorded).
+    /// True: nothing was believed until now.
+    pub fn learn_path_mtu(&self, id: ServerId, path_mtu: u16, now: Now) -> bool {
         let word = &self.0[id.0 as usize];
         let until = now.ms / 1000 + PATH_MTU_S;
-        let path_mtu = u64::from(path_mtu.max(PATH_MTU_MIN));
+        let path_mtu = path_mtu.max(PATH_MTU_MIN);
         // Control may set the tunnel meanwhile; then this is about a path that nobody takes any more.
-        let _ =
-            word.fetch_update(Relaxed, Relaxed, |word| Some(word & SETTINGS | path_mtu << MTU_AT | until << UNTIL_AT));
+        let before = word.fetch_update(Relaxed, Relaxed, |word| {
+            let path_mtu = u64::from(believed(word, now).map_or(path_mtu, |known| known.min(path_mtu)));
+            Some(word & SETTINGS | path_mtu << MTU_AT | until << UNTIL_AT)
+        });
+        before.is_ok_and(|before| believed(before, now).is_none())
     }
+}
+
+/// The path MTU that was told of and is not too old.
+#[inline]
+fn believed(word: u64, now: Now) -> Option<u16> {
+    let path_mtu = (word >> MTU_AT) as u16;
+    (path_mtu != 0 && now.ms / 1000 < word >> UNTIL_AT).then_some(path_mtu)
 }
 
 fn pack(tunnel: Tunnel) -> u64 {
@@ -118,7 +127,9 @@ mod tests {
         tunnels.learn_path_mtu(id, 100, Now::from_ms(7_000));
         assert_eq!(mtu(7_000), PATH_MTU_MIN, "a forged one does not stop traffic");
         tunnels.learn_path_mtu(id, 9000, Now::from_ms(7_000));
-        assert_eq!(mtu(7_000), 1500, "the port's is the most");
+        assert_eq!(mtu(7_000), PATH_MTU_MIN, "a longer one raises nothing");
+        tunnels.learn_path_mtu(id, 9000, Now::from_ms(607_000));
+        assert_eq!(mtu(607_000), 1500, "the port's is the most");
         tunnels.set(id, Tunnel::Gre { csum: true });
         assert_eq!(tunnels.get(id, 1500, Now::from_ms(7_000)), (Tunnel::Gre { csum: true }, 1500), "another tunnel");
     }

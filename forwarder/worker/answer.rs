@@ -203,7 +203,7 @@ impl<P: Port> Worker<P> {
         };
         frame.truncate(l3 + bytes - rest_bytes);
         self.shard.counts.created += 1;
-        self.emit(frame, towards, Some(Cut { bytes_max: mtu, as_it_came: false, id }), now);
+        self.emit(frame, towards, Some(Cut { bytes_max: mtu, as_it_came: false, atomic: false, id }), now);
         Fate::Consumed
     }
 

@@ -314,7 +314,7 @@ impl Shard {
         let in_one_piece = came.is_none() && parsed.ip_bytes() + outer_bytes <= mtu;
         // GRE and GUE around another family are put together and cut anew (recorded).
         let crossing = outer.is_some_and(|(tunnel, v6)| tunnel != Tunnel::Ipip && v6 != parsed.v6);
-        Ok(Cut { bytes_max: limit as u16, as_it_came: !(in_one_piece || crossing), id })
+        Ok(Cut { bytes_max: limit as u16, as_it_came: !(in_one_piece || crossing), atomic: came.is_some(), id })
     }
 
     /// Where the conn's packets go in this direction. The answer is kept in the conn.

@@ -49,10 +49,13 @@ impl<P: Port> Worker<P> {
             return Some((inner_at, Cause::Relayed { kind, code, rest: 0 }));
         }
         let server = ServerId(conn.server);
-        // The client is told what the director believed until now; its next long packet meets the path's MTU (recorded).
+        // The first time the client is told what the director believed until now, and its next long packet meets the path's
+        // MTU; later it is told what was learned (recorded).
         let port_mtu = self.shard.tunnel_mtu(hit);
-        let (tunnel, path_mtu) = self.shard.shared.tunnels.get(server, port_mtu, now);
-        self.shard.shared.tunnels.learn_path_mtu(server, message.mtu_v4(), now);
+        let tunnels = &self.shard.shared.tunnels;
+        let is_first = tunnels.learn_path_mtu(server, message.mtu_v4(), now);
+        let (tunnel, learned_mtu) = tunnels.get(server, port_mtu, now);
+        let path_mtu = if is_first { port_mtu } else { learned_mtu };
         let rest = tunnel.inner_bytes_max(usize::from(path_mtu), false) as u32;
         // A client that allows fragments does not look for the path's MTU.
         Ipv4::of(&error[inner_at..])?.dont_fragment().then_some((inner_at, Cause::Relayed { kind, code, rest }))

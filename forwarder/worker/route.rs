@@ -104,7 +104,8 @@ impl Shard {
         if is_of_one_link(source) || is_of_one_link(destination) || is_source_routed(l3) {
             return Err((Reason::Unroutable, None));
         }
-        if self.next_hops.is_local(source) {
+        // IPv6 has no such rule, and the kernel forwards (recorded): what a DR server behind the director answers.
+        if source.is_ipv4() && self.next_hops.is_local(source) {
             return Err((Reason::Martian, None));
         }
         let interface_mtu = |port| self.next_hops.interface(port).map_or(u16::MAX, |interface| interface.mtu);

@@ -7,6 +7,8 @@ use thiserror::Error;
 pub struct Settings {
     /// Flags of the service.
     pub flags: Flags,
+    /// The service's clients have IPv6 addresses.
+    pub clients_v6: bool,
     /// Entries of mh's table.
     pub mh_table: TableSize,
     /// lblc forgets a destination that was not used for so long.
@@ -20,6 +22,7 @@ impl Default for Settings {
         const DAY_MS: u64 = 86_400_000;
         Settings {
             flags: Flags::default(),
+            clients_v6: false,
             mh_table: TableSize::default(),
             lblc_expiration_ms: DAY_MS,
             lblcr_expiration_ms: DAY_MS,

@@ -45,7 +45,7 @@ pub fn frames_hang_together(port: &mut DpdkPort) {
 pub fn fragments_go_through_a_device(port: &mut DpdkPort) {
     for (bytes_max, as_it_came, count) in [(1_500, true, PARTS + 1), (1_500, false, PARTS + 1), (996, true, 61)] {
         let (packet, whole) = chained(port);
-        let mut cutter = Cut { bytes_max, as_it_came, id: 0 }.begin(&packet).unwrap();
+        let mut cutter = Cut { bytes_max, as_it_came, atomic: false, id: 0 }.begin(&packet).unwrap();
         let mut received = Vec::new();
         let mut pass = |port: &mut DpdkPort, burst: &mut Burst<Mbuf>| {
             port.tx_burst(burst);

@@ -2,8 +2,10 @@
 //! what the director makes (tunnel headers without DF, ICMP, RST), the IPv6 id of fragments, the source port of GUE. A checksum
 //! over a field that is not compared must be right instead.
 
+use crate::recorder::is_own;
 use crate::recording::{Recorded, Recording, Side};
 use std::collections::HashMap;
+use std::net::IpAddr;
 use uvs::wire::{Ethernet, Ipv4, Ipv6, Mac, checksum, describe, ethernet, ipv4, ipv6, protocol};
 
 /// Where a fragment header has its id, and UDP its source port and its checksum.
@@ -36,14 +38,11 @@ impl Made {
     pub fn of(recording: &Recording, output: &Recorded) -> Made {
         let input = recording.input(output.step);
         let answer = input.side == output.side;
-        // To servers behind a tunnel everything goes in it.
-        let tunnel = output.side == Side::Lan && recording.has_tunnels();
+        let tunnel = output.side == Side::Lan && source(&output.bytes).is_some_and(is_own);
         // An error about a tunnel packet is told to the client in the director's own words.
         let icmp = [protocol::ICMP, protocol::ICMPV6].map(Some).contains(&protocol_of(&input.bytes));
         let relayed = icmp && packet(&output.bytes).len() != packet(&input.bytes).len();
-        let ports = recording.config.split("--tun-port ").skip(1);
-        let gue_ports = ports.filter_map(|rest| rest.split_whitespace().next()?.parse().ok()).collect();
-        Made { made: answer || tunnel || relayed, answer, gue_ports }
+        Made { made: answer || tunnel || relayed, answer, gue_ports: recording.gue_ports() }
     }
 }
 
@@ -78,8 +77,7 @@ fn comparable(frame: &[u8], made: &Made) -> Comparable {
     let mut id = None;
     let mut udp_at = None;
     // `main.rs` names this difference.
-    if kind == Some(ethernet::IPV4) && Ipv4::of(l3).is_some_and(|ip| ip.protocol() == protocol::GRE && ip.is_fragment())
-    {
+    if kind == Some(ethernet::IPV4) && made.made && Ipv4::of(l3).is_some_and(Ipv4::is_fragment) {
         l3[6] &= !0x40;
     }
     if kind == Some(ethernet::IPV4)
@@ -164,6 +162,15 @@ fn wrong_gue(l3: &[u8], udp: usize, made: &Made) -> Option<&'static str> {
 /// The IP packet in a frame.
 fn packet(frame: &[u8]) -> &[u8] {
     frame.get(Ethernet::BYTES..).unwrap_or_default()
+}
+
+fn source(frame: &[u8]) -> Option<IpAddr> {
+    let l3 = packet(frame);
+    match Ethernet::of(frame)?.ether_type() {
+        ethernet::IPV4 => Ipv4::of(l3).map(|ip| ip.source().into()),
+        ethernet::IPV6 => Ipv6::of(l3).map(|ip| ip.source().into()),
+        _ => None,
+    }
 }
 
 fn protocol_of(frame: &[u8]) -> Option<u8> {

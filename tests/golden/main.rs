@@ -22,33 +22,41 @@ mod timers;
 mod trace;
 
 use recording::Recording;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// What is not as the kernel has it, and why. `compare.rs` lets these pass.
 const DIFFERENCES: [&str; 2] = [
     "the IPv6 flow label of the director's own answers is 0: the kernel's is a hash with a key that nobody knows",
-    "fragments of a GRE packet have no DF: the kernel sets it around a reassembled IPv6 packet, where it means nothing",
+    "fragments of a GRE or GUE packet have no DF: the kernel sets it around a reassembled IPv6 packet, where it means nothing",
 ];
 
 /// Packets may come to any of so many workers.
 const WORKERS: [usize; 3] = [1, 2, 4];
 
 fn main() -> ExitCode {
-    let folder = golden_dir();
-    // Each folder is replayed, whatever became of those before it. One that holds nothing proves nothing.
-    let right = [sched(&folder), packets(&folder), states(&folder), timers(&folder)];
+    let named = std::env::var_os("GOLDEN_DIR").map(PathBuf::from);
+    let own = || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
+    let golden = named.clone().unwrap_or_else(own);
+    let folders: [(&str, fn(&Path) -> bool); 4] =
+        [("sched", sched), ("packets", packets), ("states", states), ("timers", timers)];
+    // Somebody else's recordings may be of one kind; the project's own are of all. A folder that holds nothing proves nothing.
+    let there = folders.into_iter().filter(|(name, _)| named.is_none() || golden.join(name).exists());
+    let right: Vec<_> = there.map(|(_, replay)| replay(&golden)).collect();
+    if right.is_empty() {
+        println!("{}: found no recording; must hold sched, packets, states or timers", golden.display());
+    }
     DIFFERENCES.iter().for_each(|difference| println!("difference: {difference}"));
-    if right.iter().all(|right| *right) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    if !right.is_empty() && right.iter().all(|right| *right) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-fn sched(golden: &std::path::Path) -> bool {
+fn sched(golden: &Path) -> bool {
     let Some(_) = outcome::files(&golden.join("sched")) else { return false };
     let outcome = sched::replay(&trace::read_folder(golden));
     outcome.report("sched", format!("{} decisions", outcome.compared), "")
 }
 
-fn packets(golden: &std::path::Path) -> bool {
+fn packets(golden: &Path) -> bool {
     let folder = golden.join("packets");
     let recordings = Recording::all(&folder);
     if recordings.is_empty() {
@@ -61,7 +69,7 @@ fn packets(golden: &std::path::Path) -> bool {
     all_right(replay)
 }
 
-fn states(golden: &std::path::Path) -> bool {
+fn states(golden: &Path) -> bool {
     let Some(files) = outcome::files(&golden.join("states")) else { return false };
     all_right(|workers| {
         let outcome = states::replay(&files, workers);
@@ -69,7 +77,7 @@ fn states(golden: &std::path::Path) -> bool {
     })
 }
 
-fn timers(golden: &std::path::Path) -> bool {
+fn timers(golden: &Path) -> bool {
     let Some(files) = outcome::files(&golden.join("timers")) else { return false };
     all_right(|workers| {
         let outcome = timers::replay(&files, workers);
@@ -84,9 +92,4 @@ fn all_right(replay: impl Fn(usize) -> bool) -> bool {
 
 fn by(workers: usize) -> String {
     format!(", {workers} worker{}", if workers == 1 { "" } else { "s" })
-}
-
-fn golden_dir() -> PathBuf {
-    let own = || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
-    std::env::var_os("GOLDEN_DIR").map_or_else(own, PathBuf::from)
 }

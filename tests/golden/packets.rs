@@ -1,7 +1,7 @@
 //! Packet recordings through the lab: what the kernel was told and given, the director is told and given; after each step the
 //! frames that left, the conns with their states and seconds left, and the servers' counters must be the kernel's.
 //!
-//! What was changed in mid-case is seen in the servers that the kernel listed afterwards.
+//! What was changed in mid-case stands in the step, or else is seen in the servers that the kernel listed afterwards.
 
 use crate::compare::{Ids, Made, difference};
 use crate::ipvsadm::Command;
@@ -17,6 +17,9 @@ use uvs::wire::{Ethernet, describe};
 
 /// The recorder waited so long for what a step causes.
 const STEP_MS: u64 = 50;
+
+/// Neighbours of new servers are asked for.
+const EDIT_MS: u64 = 10;
 
 /// Replays all cases, of which `folder` need not be said. Gives the frames that were compared, too.
 pub fn replay(recordings: &[Recording], folder: &Path, workers: usize) -> (Outcome, usize) {
@@ -53,6 +56,8 @@ struct Replay<'a> {
     /// The service of the servers, and how a new one of them forwards.
     template: Option<(ServiceKey, ServerSpec)>,
     ids: Ids,
+    /// When the case began, by the lab's clock.
+    began_ms: Option<u64>,
 }
 
 impl<'a> Replay<'a> {
@@ -70,28 +75,55 @@ impl<'a> Replay<'a> {
         // Neighbours of real servers are asked for.
         lab.advance(2_000);
         let weights = shown::weights(&mut lab);
-        Ok(Replay { recording, lab, random: fastrand::Rng::with_seed(1), weights, template, ids: Ids::default() })
+        Ok(Replay {
+            recording,
+            lab,
+            random: fastrand::Rng::with_seed(1),
+            weights,
+            template,
+            ids: Ids::default(),
+            began_ms: None,
+        })
     }
 
     fn step(&mut self, step: &Step) -> Vec<String> {
-        if let Err(fault) = self.change_servers(step) {
+        if let Err(fault) = self.change(step) {
             return vec![fault];
         }
-        // The recorder's clock ran on as it liked; conns that waited tell how far. A second more or less is rounding.
-        let late_s = shown::seconds_late(&mut self.lab, step).saturating_sub(1);
-        self.lab.advance(late_s * 1_000);
+        self.wait_for(step);
         let recording = self.recording;
         for input in recording.inputs.iter().filter(|input| input.step == step.step) {
             self.put(input);
         }
         let mut left = self.lab.settle();
-        left.extend(self.lab.advance(STEP_MS));
+        left.extend(match step.shown_ms {
+            Some(ms) => self.advance_to(ms),
+            None => self.lab.advance(STEP_MS),
+        });
         let mut faults = Vec::new();
         for side in Side::BOTH {
             faults.extend(self.frame_faults(step, side, &left));
         }
         faults.extend(shown::faults(&mut self.lab, step));
         faults
+    }
+
+    /// The lab's clock goes on until the step's packets come.
+    fn wait_for(&mut self, step: &Step) {
+        match step.ms {
+            Some(ms) => self.advance_to(ms),
+            // The recorder's clock ran on as it liked; conns that waited tell how far. A second more or less is rounding.
+            None => {
+                let late_s = shown::seconds_late(&mut self.lab, step).saturating_sub(1);
+                self.lab.advance(late_s * 1_000)
+            }
+        };
+    }
+
+    /// The clock goes on until so long after the case began.
+    fn advance_to(&mut self, ms: u64) -> Vec<Left> {
+        let began_ms = *self.began_ms.get_or_insert(self.lab.now_ms - ms);
+        self.lab.advance((began_ms + ms).saturating_sub(self.lab.now_ms))
     }
 
     fn put(&mut self, input: &Recorded) {
@@ -124,7 +156,17 @@ impl<'a> Replay<'a> {
         faults
     }
 
-    /// Between two steps somebody may have removed, edited or added servers.
+    /// Between two steps somebody may have changed services, or removed, edited or added servers.
+    fn change(&mut self, step: &Step) -> Result<(), String> {
+        let Some(edits) = &step.edits else { return self.change_servers(step) };
+        for line in edits {
+            Command::parse(line)?.apply(&mut self.lab.control).map_err(|fault| format!("ipvsadm {line}: {fault}"))?;
+        }
+        self.weights = step.weights()?;
+        self.lab.advance(EDIT_MS);
+        Ok(())
+    }
+
     fn change_servers(&mut self, step: &Step) -> Result<(), String> {
         let after = step.weights()?;
         let before = std::mem::replace(&mut self.weights, after.clone());

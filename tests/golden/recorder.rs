@@ -3,6 +3,7 @@
 
 use crate::kit::{self, Lab};
 use crate::recording::{Recording, Side};
+use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::net::IpAddr;
 use uvs::wire::Mac;
@@ -15,10 +16,18 @@ const CLIENT_NETWORKS: [(&str, &str); 3] =
 const SIDES: [(&str, [&str; 2]); 2] =
     [("c1", ["192.168.0.1/24", "fdc0::1/64"]), ("s1", ["172.16.0.1/16", "fd16::1/64"])];
 
+/// Is this an address of the recorded kernel's interfaces?
+pub fn is_own(address: IpAddr) -> bool {
+    let own = |text: &str| text.split_once('/').and_then(|(own, _)| own.parse().ok()) == Some(address);
+    SIDES.iter().any(|(_, addresses)| addresses.iter().any(|text| own(text)))
+}
+
 /// What a case changes of it.
 pub struct Setup<'a> {
     pub workers: usize,
     pub mtus: [u16; 2],
+    /// Addresses beside those of the interfaces.
+    pub virtual_addresses: BTreeSet<IpAddr>,
     /// `name=value`, as below net/ipv4/vs.
     pub settings: Vec<&'a str>,
     /// Lines of `[timeouts]`.
@@ -28,7 +37,9 @@ pub struct Setup<'a> {
 impl<'a> Setup<'a> {
     pub fn of(recording: &'a Recording, workers: usize) -> Setup<'a> {
         let mtus = Side::BOTH.map(|side| recording.mtu(side));
-        Setup { workers, mtus, settings: recording.settings().collect(), timeouts: Vec::new() }
+        let virtual_addresses = recording.virtual_addresses();
+        let settings = recording.settings().collect();
+        Setup { workers, mtus, virtual_addresses, settings, timeouts: Vec::new() }
     }
 
     /// The director, after its first turns. An error: what of the settings it does not take.
@@ -46,6 +57,11 @@ impl<'a> Setup<'a> {
         let mut text = format!("[director]\nworkers = {workers:?}\nconns_max = 20000\ntemplates_max = 10000\n");
         for (at, (name, addresses)) in SIDES.into_iter().enumerate() {
             let mtu = self.mtus[at];
+            let virtual_addresses = self.virtual_addresses.iter().filter(|_| at == 0).map(|address| {
+                let bits = if address.is_ipv4() { 32 } else { 128 };
+                format!("{address}/{bits}")
+            });
+            let addresses: Vec<_> = addresses.map(str::to_string).into_iter().chain(virtual_addresses).collect();
             let _ = write!(
                 text,
                 "[[port]]\nname = \"{name}\"\ndevice = \"net_null{at}\"\nmtu = {mtu}\naddresses = {addresses:?}\n"

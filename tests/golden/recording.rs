@@ -3,12 +3,16 @@
 
 use crate::capture;
 use crate::ipvsadm::{Command, endpoint, mark_rules};
+use ipnet::IpNet;
 use serde::Deserialize;
+use std::collections::BTreeSet;
 use std::fs;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use uvs::services::MarkRule;
-use uvs::wire::{Ethernet, Mac};
+use uvs::wire::{Ethernet, Ipv4, Ipv6, Mac, ethernet};
+
+const VIRTUAL_NETWORKS: [&str; 2] = ["10.99.0.0/16", "fd99::/64"];
 
 /// Where a frame came in or left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -55,6 +59,12 @@ pub struct Step {
     pub step: u32,
     /// What it is about.
     pub what: String,
+    /// When its packets came, in milliseconds after the case began. None in older recordings: conns that wait tell.
+    pub ms: Option<u64>,
+    /// When its conns were listed, likewise.
+    pub shown_ms: Option<u64>,
+    /// `ipvsadm` lines that came before its packets. None in older recordings: what was changed shows in the servers.
+    pub edits: Option<Vec<String>>,
     /// `TCP 10.1.2.3:20001 10.99.0.1:80 -> 172.16.0.2:8080 SYN_RECV 59`
     pub conns: Vec<String>,
     /// Address, weight, active and inactive conns, in the kernel's order.
@@ -122,11 +132,6 @@ impl Recording {
         self.inputs.iter().find(|input| input.step == step).expect("what left was caused by what came in")
     }
 
-    /// Are there real servers behind tunnels?
-    pub fn has_tunnels(&self) -> bool {
-        self.config.lines().any(|line| line.starts_with("ipvsadm") && line.split(' ').any(|word| word == "-i"))
-    }
-
     /// The frames of one step that left on one side.
     pub fn outputs_of(&self, step: u32, side: Side) -> impl Iterator<Item = &Recorded> {
         self.outputs.iter().filter(move |output| output.step == step && output.side == side)
@@ -154,11 +159,36 @@ impl Recording {
         self.config.lines().filter_map(|line| line.strip_prefix("ipvsadm ")).map(Command::parse).collect()
     }
 
+    /// UDP ports of GUE tunnels.
+    pub fn gue_ports(&self) -> Vec<u16> {
+        let edits = self.steps.iter().flat_map(|step| step.edits.iter().flatten()).map(String::as_str);
+        let ports =
+            self.config.lines().chain(edits).filter_map(|line| line.split_once("--tun-port ")?.1.split(' ').next());
+        ports.filter_map(|port| port.parse().ok()).collect()
+    }
+
+    /// Addresses of the director, as far as packets were sent to them: the recorder's networks of virtual addresses are
+    /// local as a whole.
+    pub fn virtual_addresses(&self) -> BTreeSet<IpAddr> {
+        let networks = VIRTUAL_NETWORKS.map(|network| network.parse::<IpNet>().expect("a network"));
+        let destinations = self.inputs.iter().filter_map(|input| destination(&input.bytes));
+        destinations.filter(|address| networks.iter().any(|network| network.contains(address))).collect()
+    }
+
     /// The firewall's mark rules.
     pub fn marks(&self) -> Result<Vec<MarkRule>, String> {
         let scripts = self.config.lines().filter_map(|line| line.strip_prefix("# nft: "));
         let rules: Vec<_> = scripts.map(mark_rules).collect::<Result<_, _>>()?;
         Ok(rules.concat())
+    }
+}
+
+fn destination(frame: &[u8]) -> Option<IpAddr> {
+    let l3 = frame.get(Ethernet::BYTES..)?;
+    match Ethernet::of(frame)?.ether_type() {
+        ethernet::IPV4 => Ipv4::of(l3).map(|ip| ip.destination().into()),
+        ethernet::IPV6 => Ipv6::of(l3).map(|ip| ip.destination().into()),
+        _ => None,
     }
 }
 

@@ -146,6 +146,7 @@ impl<'a> Replay<'a> {
             mh_table: TableSize::default(),
             lblc_expiration_ms: ms("lblc_expiration", default.lblc_expiration_ms),
             lblcr_expiration_ms: ms("lblcr_expiration", default.lblcr_expiration_ms),
+            ..Settings::default()
         }
     }
 

@@ -34,17 +34,7 @@ pub fn weights(lab: &mut Lab) -> Vec<(SocketAddr, u32)> {
 
 /// How the director's conns and servers differ from the kernel's after a step.
 pub fn faults(lab: &mut Lab, step: &Step) -> Vec<String> {
-    let mut faults = Vec::new();
-    let mut kernel: Vec<_> = step.conns.iter().filter_map(|line| line.rsplit_once(' ')).collect();
-    kernel.sort();
-    let own = conns(lab);
-    let same = kernel.len() == own.len()
-        && kernel.iter().zip(&own).all(|((kernel, left), (own, own_left))| {
-            kernel == own && left.parse::<u32>().is_ok_and(|left| left.abs_diff(*own_left) <= SECONDS_OFF)
-        });
-    if !same {
-        faults.push(format!("conns\n  expected {kernel:?}\n  found    {own:?}"));
-    }
+    let Conns { mut faults, settled } = Conns::compare(lab, step);
     let mut expect: Vec<_> = step.servers.iter().map(|(address, ..)| crate::ipvsadm::endpoint(address)).collect();
     let mut found: Vec<_> = servers(lab);
     let mut kernel: Vec<_> = step
@@ -63,10 +53,44 @@ pub fn faults(lab: &mut Lab, step: &Step) -> Vec<String> {
         .into_iter()
         .map(|(address, weight, active, inactive)| (Some(address), weight, active, inactive))
         .collect();
-    if kernel != found {
+    if settled && kernel != found {
         faults.push(format!("servers\n  expected {kernel:?}\n  found    {found:?}"));
     }
     faults
+}
+
+/// How the conns compare.
+struct Conns {
+    /// Those that only one of both has, and those whose seconds differ.
+    faults: Vec<String>,
+    /// No conn is so near its end that only one of both may have it, so the servers' counters can be compared.
+    settled: bool,
+}
+
+impl Conns {
+    fn compare(lab: &mut Lab, step: &Step) -> Conns {
+        let mut own: HashMap<_, _> = conns(lab).into_iter().collect();
+        let mut compared = Conns { faults: Vec::new(), settled: true };
+        for line in &step.conns {
+            let Some((conn, left)) = line.rsplit_once(' ') else { continue };
+            let left = left.parse().unwrap_or(0);
+            match own.remove(conn) {
+                None => compared.only_one(left, || format!("conn missing: {line}")),
+                Some(own_left) if left.abs_diff(own_left) <= SECONDS_OFF => {}
+                Some(own_left) => {
+                    compared.faults.push(format!("conn {conn}: expected {left} seconds left, found {own_left}"));
+                }
+            }
+        }
+        for (conn, left) in own {
+            compared.only_one(left, || format!("conn more than expected: {conn} {left}"));
+        }
+        compared
+    }
+
+    fn only_one(&mut self, left: u32, fault: impl FnOnce() -> String) {
+        if left < SECONDS_OFF { self.settled = false } else { self.faults.push(fault()) }
+    }
 }
 
 /// Seconds that the recorder's clock was ahead of the lab's when this step's packets came. No recording has its clock; but conns

@@ -8,6 +8,7 @@ use crate::recording::Side;
 use conntrack::{Key, Method, states};
 use serde::Deserialize;
 use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use uvs::services::book::{ServerSpec, ServiceSpec};
@@ -105,7 +106,9 @@ impl Replay {
             .map(|setting| setting.replace('"', ""))
             .collect();
         let settings = settings.iter().map(String::as_str).collect();
-        let mut lab = Setup { workers, mtus: [1500; 2], settings, timeouts: Vec::new() }.lab()?;
+        let mut lab =
+            Setup { workers, mtus: [1500; 2], virtual_addresses: BTreeSet::new(), settings, timeouts: Vec::new() }
+                .lab()?;
         let key = ServiceKey::Endpoint { protocol, vip: address(VIP), port: PORT };
         let spec = ServiceSpec {
             scheduler: sched::Kind::Rr,

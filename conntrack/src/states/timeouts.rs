@@ -20,16 +20,17 @@ impl Default for Timeouts {
     /// The kernel's.
     fn default() -> Timeouts {
         use tcp::State as T;
-        let mut timeouts = Timeouts { tcp: [120; tcp::STATES], sctp: [60; sctp::STATES], udp: 300, other: 60 };
+        let mut timeouts = Timeouts { tcp: [120; tcp::STATES], sctp: [61; sctp::STATES], udp: 300, other: 60 };
         // FIN_WAIT, TIME_WAIT, SYN_SENT and SYNACK are recorded as 120; NONE and LISTEN hold no conn.
         for (state, seconds) in
             [(T::Established, 900), (T::SynRecv, 60), (T::Close, 10), (T::CloseWait, 60), (T::LastAck, 30)]
         {
             timeouts.tcp[state as usize] = seconds;
         }
+        // A second more than round figures, as recorded.
         timeouts.sctp[sctp::State::Established as usize] = 900;
-        timeouts.sctp[sctp::State::Init1 as usize] = 3;
-        timeouts.sctp[sctp::State::Rejected as usize] = 3;
+        timeouts.sctp[sctp::State::Init1 as usize] = 4;
+        timeouts.sctp[sctp::State::Rejected as usize] = 4;
         timeouts
     }
 }

@@ -8,6 +8,7 @@
 use crate::hash::{fold, sip_32};
 use crate::order::Reach;
 use crate::{Flags, Flow, Moment, Scheduler, Server, Servers, Settings};
+use std::net::IpAddr;
 
 const OFFSET_KEY: u32 = 2_654_435_761;
 const SKIP_KEY: u32 = 2_654_446_892;
@@ -22,7 +23,7 @@ pub struct Mh {
 
 impl Scheduler for Mh {
     fn new(servers: &Servers, settings: &Settings) -> Self {
-        let table = fill(servers.listed(), settings.mh_table.get());
+        let table = fill(servers.listed(), settings);
         Mh { table, flags: settings.flags, reach: Reach::of(servers) }
     }
 
@@ -60,8 +61,9 @@ struct Way {
     owner: u32,
 }
 
-fn fill(servers: &[Server], size: u32) -> Vec<u32> {
-    let mut ways = ways(servers, size);
+fn fill(servers: &[Server], settings: &Settings) -> Vec<u32> {
+    let size = settings.mh_table.get();
+    let mut ways = ways(servers, settings);
     if ways.is_empty() {
         return Vec::new();
     }
@@ -84,14 +86,15 @@ fn fill(servers: &[Server], size: u32) -> Vec<u32> {
     }
 }
 
-fn ways(servers: &[Server], size: u32) -> Vec<Way> {
+fn ways(servers: &[Server], settings: &Settings) -> Vec<Way> {
+    let size = settings.mh_table.get();
     let weights = || servers.iter().map(|server| server.last_weight);
     let unit = weights().fold(0, greatest_common_divisor).max(1);
     let shift = shift_of(weights().max().unwrap_or(0) / unit, size);
     let with_weight = servers.iter().zip(0..).filter(|(server, _)| server.last_weight > 0);
     with_weight
         .map(|(server, owner)| {
-            let word = fold(server.address).wrapping_add(server.port.into());
+            let word = fold_server(server.address, settings.clients_v6).wrapping_add(server.port.into());
             Way {
                 entry: sip_32(word, OFFSET_KEY) % size,
                 skip: sip_32(word, SKIP_KEY) % (size - 1) + 1,
@@ -100,6 +103,15 @@ fn ways(servers: &[Server], size: u32) -> Vec<Way> {
             }
         })
         .collect()
+}
+
+/// A server behind a tunnel may be of the other family than its clients. The kernel reads its address as one of the clients'
+/// (recorded): of an IPv6 address the first word.
+fn fold_server(address: IpAddr, clients_v6: bool) -> u32 {
+    match address {
+        IpAddr::V6(v6) if !clients_v6 => (v6.to_bits() >> 96) as u32,
+        _ => fold(address),
+    }
 }
 
 /// By how many bits turns are cut so that the most have no more bits than half of those of the table's size.
