@@ -22,10 +22,21 @@ mod bindings {
         "rte_eth_dev_rss_(hash_conf_get|hash_update|reta_update)",
         "rte_eth_(call_rx_callbacks|call_tx_callbacks|find_next|link_get_nowait|macaddr_get|stats_get)",
         "rte_eth_(rx_queue_setup|tx_queue_setup|allmulticast_enable|promiscuous_enable)",
+        "rte_eth_bond_(mode_get|primary_get|primary_set|slaves_get)",
+        "rte_eth_dev_get_name_by_port",
         "if_indextoname",
         "shim_.*",
     ];
-    const VARIABLES: &[&str] = &["rte_eth_fp_ops", "SHIM_.*", "RTE_MAX_LCORE", "RTE_PKTMBUF_HEADROOM", "IF_NAMESIZE"];
+    const VARIABLES: &[&str] = &[
+        "rte_eth_fp_ops",
+        "SHIM_.*",
+        "BONDING_MODE_ACTIVE_BACKUP",
+        "RTE_ETH_NAME_MAX_LEN",
+        "RTE_MAX_ETHPORTS",
+        "RTE_MAX_LCORE",
+        "RTE_PKTMBUF_HEADROOM",
+        "IF_NAMESIZE",
+    ];
 
     pub fn generate() {
         for file in ["build.rs", "wrapper.h", "shim.c"] {
@@ -78,8 +89,10 @@ mod bindings {
         if pkg_config::Config::new().atleast_version("22.11").probe("libdpdk").is_err() {
             missing();
         }
-        // Drivers are no business of pkg-config. This one has the virtual devices; plug-ins expect to find it linked.
+        // Drivers are no business of pkg-config. The first has the virtual devices, and plug-ins expect to find it linked; the other
+        // has a bond's own calls.
         println!("cargo:rustc-link-lib=rte_bus_vdev");
+        println!("cargo:rustc-link-lib=rte_net_bond");
     }
 
     /// Ends the build with one line. A panic would bury it under a backtrace.

@@ -184,6 +184,7 @@ pub(crate) fn ports() -> Ports {
         tx_queues: 2,
         rss: Some("4-tuple".into()),
         steering: "one worker owns every flow".into(),
+        sends_by: Some("net_tap2".into()),
         rx_packets: 123_456_789,
         tx_packets: 12,
         rx_missed: 3,

@@ -167,6 +167,9 @@ pub struct Port {
     /// Which way frames come to the workers that own their flows, and why.
     #[serde(default)]
     pub steering: Name,
+    /// The device by which it sends, if its device is an active-backup bond of several: "net_tap2".
+    #[serde(default)]
+    pub sends_by: Option<Name>,
     /// Frames received.
     pub rx_packets: u64,
     /// Frames transmitted.

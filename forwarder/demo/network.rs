@@ -137,6 +137,18 @@ impl Network {
         }
     }
 
+    /// Takes one of the bond's two wires "down" or "up".
+    pub fn set_bond_wire(&self, number: usize, state: &str) -> Result<(), Failure> {
+        self.director.ip(&format!("link set {} {state}", BOND_SLAVES[number]))
+    }
+
+    /// Frames that the director has sent by one of the bond's wires.
+    pub fn sent_by_bond_wire(&self, number: usize) -> Result<u64, Failure> {
+        let file = format!("/sys/class/net/{}/statistics/tx_packets", BOND_WIRES[number]);
+        let count = self.director.run("cat", &[&file])?;
+        count.trim().parse().map_err(|_| Failure::new(format!("{file}: found {count:?}, must be a number")))
+    }
+
     /// What DPDK is told beside: whose files are whose, and what the bond is made of.
     pub fn eal_args(&self) -> Vec<String> {
         let mut args = vec![format!("--file-prefix={}", self.tag)];

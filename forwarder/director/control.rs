@@ -237,6 +237,11 @@ impl Control {
         }
     }
 
+    /// The wire behind a port is another one: whoever is there learns the way from a frame.
+    pub fn announce(&mut self, port: u16) {
+        self.neighbors.announce(port);
+    }
+
     /// Gives the workers what changed. (A turn does that, too.)
     pub fn publish(&mut self) {
         if let Some(next_hops) = self.neighbors.snapshot() {

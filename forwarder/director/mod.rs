@@ -5,6 +5,8 @@
 //!                      └──▶ WorkerParts + ports ─▶ Worker on an lcore, or in the lab
 //! ```
 
+#[cfg(feature = "dpdk")]
+mod bonds;
 mod change;
 mod control;
 mod listing;

@@ -1,5 +1,6 @@
 //! `uvs run`: DPDK, ports and lcores around the control side, from start to a clean stop.
 
+use super::bonds::Bonds;
 use super::show::Answering;
 use super::started::{self, State};
 use super::{Control, WorkerParts, plan};
@@ -70,6 +71,7 @@ pub fn run(config: Config, file: &Path) -> Result<(), Failure> {
     log::info!("running; admin socket {}", admin.path().display());
     started::tell(State::Ready);
 
+    let mut bonds = Bonds::of(&devices, &config.devices());
     let ports = || show_ports(&config, &devices, host.as_ref());
     while !stop.load(Ordering::Relaxed) {
         let now = clock.now();
@@ -79,6 +81,7 @@ pub fn run(config: Config, file: &Path) -> Result<(), Failure> {
         if let Some(network) = follower.as_mut().and_then(|follower| follower.turn(now.ms)) {
             control.set_host(network);
         }
+        bonds.turn(&mut control, now.ms);
         control.turn(now);
         let busy = admin.turn(&mut Answering { control: &mut control, ports: &ports }, now.ms);
         if !busy {
@@ -342,6 +345,7 @@ fn show_ports(config: &Config, devices: &[Device], host: Option<&HostThread>) ->
             tx_queues: queues.map_or(0, |queues| queues.tx),
             rss: info.spread.word().map(Into::into),
             steering: steering.into(),
+            sends_by: info.sends_by.map(Into::into),
             rx_packets: stats.rx_frames,
             tx_packets: stats.tx_frames,
             rx_missed: stats.rx_missed,

@@ -30,8 +30,17 @@ impl DeviceAddress {
 
     /// The devices that it is a bond of, by their names or PCI addresses.
     pub fn slaves(&self) -> impl Iterator<Item = &str> {
+        self.bond_arguments().filter_map(|argument| argument.strip_prefix("slave="))
+    }
+
+    /// The one of them that an active-backup bond prefers.
+    pub fn primary(&self) -> Option<&str> {
+        self.bond_arguments().find_map(|argument| argument.strip_prefix("primary="))
+    }
+
+    fn bond_arguments(&self) -> impl Iterator<Item = &str> {
         let arguments = if self.is_bond() { self.arguments.as_str() } else { "" };
-        arguments.split(',').filter_map(|argument| argument.strip_prefix("slave="))
+        arguments.split(',')
     }
 }
 

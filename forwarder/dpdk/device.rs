@@ -3,7 +3,9 @@
 use super::error::words;
 use super::info::{Link, PortInfo, PortStats, text};
 use super::queues::DESCRIPTORS;
-use super::{Bus, DeviceAddress, DpdkPort, Eal, Error, Pool, Queues, RxRefused, Spread, VlanOffload, bond, pci, rss};
+use super::{
+    Bus, DeviceAddress, DpdkPort, Eal, Error, Pool, Queues, RxRefused, Spread, VlanOffload, backup, bond, pci, rss,
+};
 use crate::steer::RSS_KEY_BYTES;
 use dpdk_sys::{rte_eth_conf, rte_eth_dev_info, rte_eth_link, rte_eth_stats, rte_ether_addr};
 use std::collections::BTreeSet;
@@ -280,6 +282,7 @@ impl Device {
             tagged: self.tagged,
             vlan: self.vlan,
             numa_node: u32::try_from(socket).ok(),
+            sends_by: backup::sender_name(self.port_id),
             kernel_name: PortInfo::kernel_name(self.limits.if_index),
         }
     }

@@ -42,6 +42,8 @@ pub struct PortInfo {
     pub vlan: VlanOffload,
     /// Where the device is attached; None if that is nowhere.
     pub numa_node: Option<u32>,
+    /// The device by which it sends, if it is an active-backup bond.
+    pub sends_by: Option<String>,
     /// The kernel's interface behind it, in the director's namespace: a tap, an af_packet's.
     pub kernel_name: Option<String>,
 }

@@ -13,6 +13,7 @@
 //! holds it any more: `stop` and `cleanup` refuse and say who holds what, they never pull memory away.
 
 mod address;
+mod backup;
 mod bond;
 mod claim;
 mod device;
@@ -32,6 +33,7 @@ mod runtime_dir;
 mod unfinished;
 
 pub use address::{Bus, DeviceAddress};
+pub use backup::ActiveBackup;
 pub use claim::Claim;
 pub use device::Device;
 pub use eal::{Eal, EalLog, EalPlan};

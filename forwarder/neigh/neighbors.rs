@@ -93,6 +93,12 @@ impl Neighbors {
         self.replace(topology);
     }
 
+    /// Announces what is ours on this port once more: the wire behind it is another one.
+    pub fn announce(&mut self, port: u16) {
+        let on_port = self.topology.local().filter(|address| self.topology.announces(port, *address));
+        self.announcements.add(on_port.map(|address| (port, address)));
+    }
+
     /// The real servers. Their next hops are resolved before a packet needs them, and never evicted.
     pub fn servers(&mut self, addresses: impl IntoIterator<Item = IpAddr>) {
         let servers: HashSet<IpAddr> = addresses.into_iter().collect();

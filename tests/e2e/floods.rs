@@ -2,18 +2,15 @@
 //! transmit. Transfers that were there before come through whole, every bound has its counter, all is well when the cause has
 //! ended, and no memory has grown.
 
-use std::fs;
 use std::net::{Ipv4Addr, SocketAddrV4};
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use rustix::process::Signal;
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use uvs::demo::Failure;
 use uvs::demo::director::Forwarding;
 use uvs::demo::network::Attachment;
-use uvs::demo::plan::{Family, Method, Service};
+use uvs::demo::plan::{Family, Method};
 use uvs::demo::process::Process;
 use uvs::demo::wait::wait_until;
 use uvs::port::fault::DRY_WORD;
@@ -22,6 +19,7 @@ use uvs::wire::tcp;
 
 use crate::methods::{Bench, Step, name};
 use crate::programs;
+use crate::transfer::{Transfer, transfers};
 
 /// Two workers, room for a few thousand conns, and SYNs that are forgotten soon.
 pub const FORWARDING: Forwarding =
@@ -49,12 +47,8 @@ const REFUSED_MIN: u64 = 50_000;
 const FLOODED_WITHIN: Duration = Duration::from_secs(60);
 /// What was told to come back is there after its time-out; see `FORWARDING`.
 const RECOVERED_WITHIN: Duration = Duration::from_secs(30);
-/// A transfer that loses segments in a crowded queue takes its time.
-const TRANSFER_WITHIN: Duration = Duration::from_secs(100);
 /// What a second flood may add to the memory of the first: far less than a byte a frame or 64 bytes a conn.
 const GROWTH_KB_MAX: u64 = 512;
-/// Slow enough that most of it is still to come when it is told to rest.
-const TRANSFER_BYTES_PER_S: &str = "5M";
 /// Benchmark addresses (RFC 2544): nobody has them, so nobody answers what comes back.
 const STRANGERS: u32 = 0xc612_0000;
 
@@ -72,54 +66,6 @@ pub fn flood(target: &str) -> ExitCode {
         let _ = socket.send_to(&syn[14..], &to);
     }
     ExitCode::SUCCESS
-}
-
-/// A download under way, which rests until it is told to go on: so no machine is too slow or too fast for what is done meanwhile.
-struct Transfer {
-    curl: Process,
-    file: PathBuf,
-}
-
-impl Transfer {
-    /// Starts it, and lets it rest when the first bytes have come.
-    fn start(bench: &Bench, service: &Service) -> Result<Transfer, Failure> {
-        let directory = bench.network.directory();
-        let file = directory.join(format!("beside-{}", name(service).replace(' ', "-")));
-        let mut command = bench.network.client.command("curl");
-        command.args(["-q", "-sSfg", "--noproxy", "*", "--limit-rate", TRANSFER_BYTES_PER_S, "-o"]).arg(&file);
-        command.arg(format!("http://{}/big", service.vip));
-        let mut curl = Process::start("curl", &mut command, &file.with_extension("log"))?;
-        wait_until("a download began", TRANSFER_WITHIN, || {
-            curl.check_running()?;
-            Ok(fs::metadata(&file).is_ok_and(|metadata| metadata.len() > 0))
-        })?;
-        curl.signal(Signal::STOP);
-        Ok(Transfer { curl, file })
-    }
-
-    fn go_on(&self) {
-        self.curl.signal(Signal::CONT);
-    }
-
-    /// Waits for its end; every byte must be right.
-    fn finish(mut self, digest: &str) -> Result<(), Failure> {
-        self.go_on();
-        let status = self.curl.wait(TRANSFER_WITHIN)?;
-        if !status.success() {
-            return Err(self.curl.failure(&format!("ended: {status}")));
-        }
-        programs::same_digest("a download beside it", &self.file, digest)
-    }
-}
-
-/// Both kinds of translation, both families.
-fn transfers(bench: &Bench) -> Result<Vec<Transfer>, Failure> {
-    let chosen = |service: &&Service| match service.method {
-        Method::Nat => service.vip.is_ipv4(),
-        Method::FullNat => service.vip.is_ipv6(),
-        _ => false,
-    };
-    bench.web.iter().filter(chosen).map(|service| Transfer::start(bench, service)).collect()
 }
 
 fn syn_flood(bench: &mut Bench) -> Result<(), Failure> {
@@ -203,14 +149,7 @@ fn dry_pool(bench: &mut Bench) -> Result<(), Failure> {
     bench.network.client.run("bash", &["-c", &script])?;
     transfers.iter().for_each(Transfer::go_on);
     wait_until("a device had no buffer", FLOODED_WITHIN, || Ok(lost(bench)? > before))?;
-    transfers.into_iter().try_for_each(|transfer| transfer.finish(&bench.big.1))?;
-    bench.pages()?;
-    let settled = lost(bench)?;
-    bench.pages()?;
-    match lost(bench)? == settled {
-        true => Ok(()),
-        false => Err(Failure::new("devices have no buffers although they were given back")),
-    }
+    over(bench, transfers, lost)
 }
 
 /// The way to the servers is down for a while: what should leave by it is counted, the other port goes on, and the transfers end
@@ -227,12 +166,21 @@ fn device_refuses(bench: &mut Bench) -> Result<(), Failure> {
     wait_until("the device refused to transmit", FLOODED_WITHIN, || Ok(lost(bench)? > before))?;
     programs::ping(&bench.network.client, bench.web[0].vip.ip())?;
     bench.network.set_way_to_servers("up")?;
+    over(bench, transfers, lost)
+}
+
+/// The cause has ended: what was under way comes through, all is served, and after that nothing more is lost.
+fn over(
+    bench: &mut Bench,
+    transfers: Vec<Transfer>,
+    lost: impl Fn(&mut Bench) -> Result<u64, Failure>,
+) -> Result<(), Failure> {
     transfers.into_iter().try_for_each(|transfer| transfer.finish(&bench.big.1))?;
     bench.pages()?;
     let settled = lost(bench)?;
     bench.pages()?;
-    match lost(bench)? == settled {
-        true => Ok(()),
-        false => Err(Failure::new("frames are lost although the device is up again")),
+    match lost(bench)? - settled {
+        0 => Ok(()),
+        more => Err(Failure::new(format!("{more} frames were lost although the cause had ended"))),
     }
 }

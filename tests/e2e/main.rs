@@ -4,16 +4,19 @@
 //! `cargo test --release --test e2e [-- WORD...]` runs the tests whose names contain one of the words. One after the other: they measure.
 
 mod demo;
+mod failover;
 mod floods;
 mod host;
 mod leftovers;
 mod methods;
+mod outage;
 mod pair;
 mod programs;
 mod refusals;
 mod reload;
 mod routing;
 mod served;
+mod transfer;
 
 use std::path::Path;
 use std::process::ExitCode;

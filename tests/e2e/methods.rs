@@ -12,22 +12,17 @@ use control::show::Workers;
 use uvs::demo::Failure;
 use uvs::demo::director::{Director, Forwarding};
 use uvs::demo::network::{Attachment, CLIENT_WAN, Network};
-use uvs::demo::plan::{FAMILIES, Family, Method, Protocol, SERVERS, Service, method_word};
-use uvs::demo::process::Process;
+use uvs::demo::plan::{FAMILIES, Family, Method, Protocol, Service, method_word};
 use uvs::demo::requests::{self, AfterFailure, Answer, Request, Round};
-use uvs::demo::servers::{self, PAGE, Server};
+use uvs::demo::servers::{self, Server};
 use uvs::demo::wait::wait_until;
 
-use crate::{floods, programs, reload, routing, served, uvs_program};
+use crate::{failover, floods, outage, programs, reload, routing, served, uvs_program};
 
 /// No service has it.
 const UNUSED_PORT: u16 = 9;
 /// A round of small requests takes a second.
 const ROUND_WITHIN: Duration = Duration::from_secs(60);
-/// wrk ends when it said.
-const PROGRAM_WITHIN: Duration = Duration::from_secs(20);
-/// The server that goes and comes back.
-const GOES: usize = 1;
 
 /// A director and what it is put through.
 struct Run {
@@ -48,7 +43,7 @@ const EVERY_PACKET: &[(&str, Step)] = &[
     ("streams", Bench::streams),
     ("fragments", Bench::fragments),
     ("a server's own traffic", |bench| routing::through_the_director(&bench.network)),
-    ("server changes its MAC address", Bench::server_mac),
+    ("server changes its MAC address", outage::changes_mac),
 ];
 
 /// The same where workers share the work, and what changes meanwhile.
@@ -58,7 +53,7 @@ const EVERY_CHANGE: &[(&str, Step)] = &[
     ("many conns", Bench::many_conns),
     ("datagrams", Bench::datagrams),
     ("a thousand services change under load", Bench::reload),
-    ("server goes and comes back", Bench::server_goes),
+    ("server goes and comes back", outage::goes_and_comes_back),
 ];
 
 /// What shows that frames find their way between workers.
@@ -76,9 +71,13 @@ const ANOTHER_WAY: &[(&str, Step)] = &[
     ("a server's own traffic", |bench| routing::through_the_director(&bench.network)),
 ];
 
-/// What shows that both ways through a bond carry.
-const BONDED: &[(&str, Step)] =
-    &[("echo", Bench::echo), ("pages", Bench::pages), ("20 MB both ways", Bench::big_files)];
+/// What shows that both ways through a bond carry, and that it goes over from wire to wire.
+const BONDED: &[(&str, Step)] = &[
+    ("echo", Bench::echo),
+    ("pages", Bench::pages),
+    ("20 MB both ways", Bench::big_files),
+    ("wires that fail", failover::of_a_bond),
+];
 
 /// The whole test on one kind of device.
 pub fn test(attachment: Attachment) -> Result<(), Failure> {
@@ -142,7 +141,7 @@ pub type Step = fn(&mut Bench) -> Result<(), Failure>;
 
 /// Everything that is up. Fields are dropped in this order: the network last.
 pub struct Bench {
-    servers: Vec<Server>,
+    pub servers: Vec<Server>,
     pub director: Director,
     pub web: Vec<Service>,
     streams: Vec<Service>,
@@ -227,7 +226,7 @@ impl Bench {
         }
     }
 
-    fn round(&mut self, after_failure: AfterFailure) -> Result<Vec<(Request, Answer)>, Failure> {
+    pub fn round(&mut self, after_failure: AfterFailure) -> Result<Vec<(Request, Answer)>, Failure> {
         self.rounds += 1;
         let requests = requests::of_every_client(&self.web, self.rounds);
         let mut round = Round::start(&self.network, &self.web, requests, after_failure)?;
@@ -321,57 +320,6 @@ impl Bench {
             }
         }
         Ok(())
-    }
-
-    /// Under load, the requests that are scheduled to the stopped server are refused at once, all others answered; after it came back, all.
-    fn server_goes(&mut self) -> Result<(), Failure> {
-        let mut load = self.background_load()?;
-        self.servers[GOES].stop_nginx()?;
-        let answers = self.round(AfterFailure::GoOn)?;
-        let from = |server: usize| {
-            answers.iter().filter(|(_, answer)| matches!(answer, Answer::From(from) if *from == server)).count()
-        };
-        let wrong: Vec<&String> = answers
-            .iter()
-            .filter_map(|(_, answer)| match answer {
-                Answer::Wrong(why) => Some(why),
-                Answer::From(_) => None,
-            })
-            .collect();
-        if from(GOES) > 0 || wrong.is_empty() || (0..SERVERS).any(|server| server != GOES && from(server) == 0) {
-            return Err(Failure::new(format!(
-                "with one server stopped, answers came from {:?}",
-                [0, 1, 2, 3].map(from)
-            )));
-        }
-        if let Some(why) = wrong.iter().find(|why| !why.contains("Failed to connect") && !why.contains("refused")) {
-            return Err(Failure::new(format!("a stopped server's port refuses; curl says: {why}")));
-        }
-        self.servers[GOES].start_nginx(&self.network)?;
-        self.pages()?;
-        for load in &mut load {
-            load.wait(PROGRAM_WITHIN)?;
-        }
-        Ok(())
-    }
-
-    /// As when a server's network card is replaced: it says so (gratuitous ARP, unsolicited advertisement), and the next conns arrive.
-    fn server_mac(&mut self) -> Result<(), Failure> {
-        let server = &self.network.servers[GOES];
-        server.sysctl(&["net.ipv4.conf.eth0.arp_notify=1", "net.ipv6.conf.eth0.ndisc_notify=1"])?;
-        // Locally administered, another one for each director.
-        server.ip(&format!("link set eth0 address 02:00:00:00:0e:{:02x}", self.director.id() as u8))?;
-        self.pages()
-    }
-
-    /// wrk against every service at once; its own verdict does not count here, for it meets the stopped server too.
-    fn background_load(&self) -> Result<Vec<Process>, Failure> {
-        let start = |(number, service): (usize, &Service)| {
-            let mut command = self.network.client.command("wrk");
-            command.args(["-t", "1", "-c", "4", "-d", "5", &format!("http://{}{PAGE}", service.vip)]);
-            Process::start("wrk", &mut command, &self.network.directory().join(format!("wrk-{number}.log")))
-        };
-        self.web.iter().enumerate().map(start).collect()
     }
 
     /// By the command that an operator uses.

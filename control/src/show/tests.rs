@@ -63,7 +63,7 @@ fn json_names_are_stable() {
         json!({
             "name": "wan", "device": "net_tap0,iface=uvs-wan", "driver": "net_tap", "mac": "02:00:00:00:00:01",
             "vlan": null, "mtu": 1500, "device_mtu": 1504, "link": true, "speed_mbps": 10_000, "rx_queues": 2, "tx_queues": 2, "rss": "4-tuple",
-            "steering": "one worker owns every flow",
+            "steering": "one worker owns every flow", "sends_by": "net_tap2",
             "rx_packets": 123_456_789, "tx_packets": 12, "rx_missed": 3, "rx_errors": 0, "rx_chained": 0, "rx_no_buffer": 0,
             "tx_errors": 0, "addresses": ["192.0.2.1/24", "2001:db8::1/64"],
             "host": {"name": "uvs0", "to_host": 12, "from_host": 7, "refused": 1},

@@ -45,6 +45,7 @@ pub fn ports(ports: &Ports, columns: Option<usize>) -> String {
             let width = columns.map_or(usize::MAX, |columns| columns.saturating_sub(STEERING_INDENT.len()));
             wrap(&port.steering, width).iter().for_each(|line| lines.extend([STEERING_INDENT, line]));
         }
+        lines.extend(port.sends_by.as_ref().map(|slave| format!("\n  sends by {slave}")));
         if let Some(host) = &port.host {
             let [to_host, from_host, refused] = [host.to_host, host.from_host, host.refused].map(count);
             lines +=

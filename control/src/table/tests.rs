@@ -130,11 +130,13 @@ fn ports_show_device_counters_and_addresses() {
             "",
             "wan: device net_tap0,iface=uvs-wan, mtu 1504",
             "  one worker owns every flow",
+            "  sends by net_tap2",
             "  host uvs0: 12 to it, 7 from it, 1 it did not take",
             "  192.0.2.1/24",
             "  2001:db8::1/64",
             "lan: device net_tap0,iface=uvs-wan, mtu 1504",
             "  one worker owns every flow",
+            "  sends by net_tap2",
         ],
     );
 }

@@ -95,4 +95,10 @@ fn own_addresses_are_announced_twice_where_their_subnet_is() {
     director.neighbors.set_local(["10.0.0.241", "10.0.0.242"].map(address), []);
     director.neighbors.set_local(["10.0.0.242"].map(address), []);
     assert_eq!(announced(director.pass(1)), ["1 ff:ff:ff:ff:ff:ff: announces 10.0.0.242"]);
+    // A wire that is another one: what is told there is told again, twice, and nothing elsewhere.
+    director.pass(10_000);
+    director.neighbors.announce(0);
+    assert_eq!(announced(director.pass(1)), all[..3]);
+    assert_eq!(announced(director.pass(2_000)), all[..3]);
+    assert_eq!(announced(director.pass(10_000)), [""; 0]);
 }
