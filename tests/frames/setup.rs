@@ -1,8 +1,14 @@
 //! The director's file for a recording: the recorder's network around the services that the recording's own `ipvsadm` lines
 //! name. Real servers 172.16.0.2 and fd16::2, and a gateway to the clients per family, are static neighbours.
 
+use crate::ipvsadm::Command;
 use crate::recording::{Recording, Side};
+use conntrack::Method;
 use std::fmt::Write;
+use std::net::SocketAddr;
+use uvs::services::ServiceKey;
+use uvs::services::book::{ServerSpec, ServiceSpec};
+use uvs::wire::protocol;
 
 /// How the director is wired.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,13 +28,27 @@ const NEIGHBORS: [(&str, &str); 4] = [
     ("fd16::2", "02:00:00:00:00:02"),
 ];
 
+/// Why a recording cannot be said in a file, if it cannot.
+pub fn why_not(recording: &Recording) -> Option<&'static str> {
+    if !recording.marks().expect("nft's rules are understood").is_empty() {
+        return Some("nft sets marks");
+    }
+    let weights: Vec<_> = recording.steps.iter().map(|step| step.weights().expect("servers are understood")).collect();
+    if weights.windows(2).any(|two| two[0] != two[1]) {
+        return Some("its servers change under way");
+    }
+    let file = text(recording, Wiring::TwoPorts, &["net_null0", "net_null1"].map(String::from));
+    let refused = config::parse(&file, "a recording").err().map(|errors| errors.to_string()).unwrap_or_default();
+    refused.contains("does not work: it is not built yet").then_some("its settings are not built yet")
+}
+
 /// The ports, neighbours and services. `devices` are those of the wiring's ports.
 pub fn text(recording: &Recording, wiring: Wiring, devices: &[String]) -> String {
     let mut text = String::new();
     match wiring {
         Wiring::TwoPorts => {
             for (side, device) in Side::BOTH.into_iter().zip(devices) {
-                let mtu = mtu(&recording.config, side);
+                let mtu = recording.mtu(side);
                 let _ = write!(text, "[[port]]\nname = \"{side:?}\"\ndevice = {device:?}\nmtu = {mtu}\n");
                 let _ = writeln!(text, "addresses = {:?}", ADDRESSES[side as usize]);
                 text += if side == Side::Wan { GATEWAYS } else { "" };
@@ -42,72 +62,69 @@ pub fn text(recording: &Recording, wiring: Wiring, devices: &[String]) -> String
     for (address, mac) in NEIGHBORS {
         let _ = write!(text, "\n[[neighbor]]\naddress = \"{address}\"\nmac = \"{mac}\"\n");
     }
-    settings(&recording.config, &mut text);
-    services(&recording.config, &mut text);
-    text
-}
-
-/// The MTU of a side, from the line "# director: c1 … mtu 1500 (MAC …), s1 … mtu 1400 (MAC …)".
-pub fn mtu(config: &str, side: Side) -> u16 {
-    let line = config.lines().find(|line| line.starts_with("# director:")).expect("the recorder names its interfaces");
-    let mtus: Vec<_> = line.split(" mtu ").skip(1).filter_map(|rest| rest.split(' ').next()?.parse().ok()).collect();
-    mtus[side as usize]
-}
-
-fn settings(config: &str, text: &mut String) {
-    let settings: Vec<_> = config.lines().filter_map(|line| line.strip_prefix("sysctl net/ipv4/vs/")).collect();
+    let settings: Vec<_> = recording.settings().collect();
     if !settings.is_empty() {
         let _ = writeln!(text, "\n[ipvs]\n{}", settings.join("\n"));
     }
+    for (key, spec, servers) in services(recording) {
+        service(key, spec, &mut text);
+        servers.iter().for_each(|(address, spec)| server(*address, *spec, &mut text));
+    }
+    text
 }
 
-/// `-A` makes a service, `-a` a real server of it, `-e` gives that another weight.
-fn services(config: &str, text: &mut String) {
-    let lines: Vec<Vec<&str>> =
-        config.lines().filter_map(|line| line.strip_prefix("ipvsadm ")).map(|line| line.split(' ').collect()).collect();
-    for service in lines.iter().filter(|words| words[0] == "-A") {
-        let protocol = match service[1] {
-            "-t" => "tcp",
-            "-u" => "udp",
-            other => panic!("{other}: only services of an address are replayed"),
-        };
-        let scheduler = after(service, "-s").expect("a service has a scheduler");
-        let _ = write!(
-            text,
-            "\n[[service]]\nprotocol = \"{protocol}\"\naddress = \"{}\"\nscheduler = \"{scheduler}\"\n",
-            service[2]
-        );
-        if let Some(seconds) = after(service, "-p") {
-            let _ = writeln!(text, "persistent = \"{seconds}s\"");
+type Servers = Vec<(SocketAddr, ServerSpec)>;
+
+/// The services as they stand after the last edit.
+fn services(recording: &Recording) -> Vec<(ServiceKey, ServiceSpec, Servers)> {
+    let mut services: Vec<(ServiceKey, ServiceSpec, Servers)> = Vec::new();
+    for edit in recording.edits().expect("ipvsadm's lines are understood") {
+        match edit {
+            Command::AddService(key, spec) => services.push((key, spec, Servers::new())),
+            Command::AddServer(key, address, spec) => servers_of(&mut services, key).push((address, spec)),
+            Command::EditServer(key, address, spec) => {
+                let same = servers_of(&mut services, key).iter_mut().filter(|(of, _)| *of == address);
+                same.for_each(|(_, old)| *old = spec);
+            }
+            other => panic!("{other:?}: no recording did that before its first step"),
         }
-        if service.contains(&"-o") {
-            text.push_str("one_packet = true\n");
-        }
-        let of_service = |words: &&Vec<&str>| words[1..3] == service[1..3];
-        for server in lines.iter().filter(|words| words[0] == "-a").filter(of_service) {
-            let edits = lines.iter().filter(|words| words[0] == "-e").filter(of_service);
-            let mut weights = edits.filter(|words| words[4] == server[4]).filter_map(|words| after(words, "-w"));
-            let _ = write!(
-                text,
-                "\n[[service.real_server]]\naddress = \"{}\"\nmethod = \"{}\"\nweight = {}\n",
-                server[4],
-                method(server[5]),
-                weights.next_back().unwrap_or("1")
-            );
-        }
+    }
+    services
+}
+
+fn servers_of(services: &mut [(ServiceKey, ServiceSpec, Servers)], key: ServiceKey) -> &mut Servers {
+    let service = services.iter_mut().find(|(of, ..)| *of == key);
+    service.map(|(.., servers)| servers).expect("a server's service was added before")
+}
+
+fn service(key: ServiceKey, spec: ServiceSpec, text: &mut String) {
+    let ServiceKey::Endpoint { protocol, vip, port } = key else { panic!("{key:?}: only services of an address") };
+    let protocol = match protocol {
+        protocol::TCP => "tcp",
+        protocol::UDP => "udp",
+        _ => "sctp",
+    };
+    let address = SocketAddr::new(vip, port);
+    let _ = write!(
+        text,
+        "\n[[service]]\nprotocol = \"{protocol}\"\naddress = \"{address}\"\nscheduler = \"{}\"\none_packet = {}\n",
+        spec.scheduler, spec.one_packet
+    );
+    if let Some(persistence) = spec.persistence {
+        let _ = writeln!(text, "persistent = \"{}s\"", persistence.timeout_s);
     }
 }
 
-fn after<'a>(words: &[&'a str], option: &str) -> Option<&'a str> {
-    let at = words.iter().position(|word| *word == option)?;
-    words.get(at + 1).copied()
-}
-
-fn method(option: &str) -> &'static str {
-    match option {
-        "-m" => "nat",
-        "-g" => "dr",
-        "-i" => "tun",
-        other => panic!("{other}: no forwarding method"),
-    }
+fn server(address: SocketAddr, spec: ServerSpec, text: &mut String) {
+    let method = match spec.method {
+        Method::Nat => "nat",
+        Method::Dr => "dr",
+        Method::Tun => "tun",
+        other => panic!("{other:?}: not of the kernel"),
+    };
+    let _ = write!(
+        text,
+        "\n[[service.real_server]]\naddress = \"{address}\"\nmethod = \"{method}\"\nweight = {}\n",
+        spec.weight
+    );
 }

@@ -1,5 +1,6 @@
 //! A recording of the kernel: what it was told (`config.txt`), the frames that were put in (`in.pcap`), those that left
-//! (`out.pcap`), and what the kernel showed after each step (`steps.jsonl`). Step N has the time stamp N seconds in both captures.
+//! (`out.pcap`), and what the kernel showed after each step (`steps.jsonl`; some have none, and only `tests/frames` replays those).
+//! Step N has the time stamp N seconds in both captures.
 
 use crate::capture;
 use crate::ipvsadm::{Command, endpoint, mark_rules};
@@ -88,7 +89,7 @@ pub struct Recording {
     pub inputs: Vec<Recorded>,
     /// Frames that left.
     pub outputs: Vec<Recorded>,
-    /// What the kernel showed.
+    /// What the kernel showed, if that was recorded.
     pub steps: Vec<Step>,
 }
 
@@ -99,6 +100,7 @@ impl Recording {
             let file = folder.join(name);
             fs::read_to_string(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()))
         };
+        let shown = if has_steps(folder) { text("steps.jsonl") } else { String::new() };
         let inputs = frames(&folder.join("in.pcap"), Ethernet::destination);
         assert!(!inputs.is_empty(), "{}: no frames", folder.display());
         let step =
@@ -108,18 +110,18 @@ impl Recording {
             config: text("config.txt"),
             inputs,
             outputs: frames(&folder.join("out.pcap"), Ethernet::source),
-            steps: text("steps.jsonl").lines().map(step).collect(),
+            steps: shown.lines().map(step).collect(),
         }
     }
 
-    /// Every recording below a folder, by name.
+    /// Every recording with steps below a folder, by name.
     pub fn all(folder: &Path) -> Vec<Recording> {
         let mut found = Vec::new();
         let mut folders = vec![folder.to_path_buf()];
         while let Some(folder) = folders.pop() {
             let entries = fs::read_dir(&folder).into_iter().flatten().flatten();
             folders.extend(entries.filter(|entry| entry.path().is_dir()).map(|entry| entry.path()));
-            if folder.join("steps.jsonl").is_file() {
+            if has_steps(&folder) {
                 found.push(Recording::read(&folder));
             }
         }
@@ -190,6 +192,10 @@ fn destination(frame: &[u8]) -> Option<IpAddr> {
         ethernet::IPV6 => Ipv6::of(l3).map(|ip| ip.destination().into()),
         _ => None,
     }
+}
+
+fn has_steps(folder: &Path) -> bool {
+    folder.join("steps.jsonl").is_file()
 }
 
 fn frames(file: &Path, director: impl Fn(&Ethernet) -> Mac) -> Vec<Recorded> {
