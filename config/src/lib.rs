@@ -61,6 +61,7 @@
 //! | | `upper_threshold`, `lower_threshold` | `0` | conns |
 
 mod address;
+mod device;
 mod difference;
 mod director;
 mod errors;
@@ -87,13 +88,14 @@ use std::path::Path;
 use toml::de::DeTable;
 
 pub use address::{Family, MacAddr};
+pub use device::{Device, Trunk};
 pub use difference::{Changed, Counts, Difference, ServiceDifference, Summary, Way};
 pub use director::{Director, Eal, HugePages, Idle};
 pub use errors::{Errors, Fault};
 pub use fullnat::FullNat;
 pub use ipvs::{Defense, Ipvs};
 pub use mark::Mark;
-pub use port::{Device, Port, Trunk, VipAnswer};
+pub use port::{Port, VipAnswer};
 pub use route::{Neighbor, Route};
 pub use scheduler::{Flags, Scheduler, UnknownScheduler};
 pub use server::{GueChecksum, Method, RealServer, Tunnel};
@@ -133,7 +135,7 @@ pub struct Config {
 impl Config {
     /// The devices, each with its ports.
     pub fn devices(&self) -> Vec<Trunk<'_>> {
-        port::devices(&self.ports)
+        device::devices(&self.ports)
     }
 }
 

@@ -100,7 +100,8 @@ mod tests {
     #[test]
     fn the_preferred_one_sends_then_whoever_does_then_any() {
         // description, sender, preferred, those that are up, who should send instead
-        let rows: [(_, u16, Option<u16>, &[u16], Option<u16>); 8] = [
+        type Row = (&'static str, u16, Option<u16>, &'static [u16], Option<u16>);
+        let rows: [Row; 8] = [
             ("all is well", 1, None, &[1, 2, 3], None),
             ("the sender's link went down", 1, None, &[2, 3], Some(2)),
             ("the next one's too", 1, None, &[3], Some(3)),

@@ -4,13 +4,14 @@
 //! conns, and two minutes longer; added again within that time it finds its conns and counters.
 
 mod batch;
+mod listed;
 mod refused;
 mod snapshot;
 mod steers;
 
 use super::live::{LiveTable, ServerId, ServiceId};
 use super::trash::Trash;
-use super::{MarkRule, Persistence, Policy, Pool, RealServer, Service, ServiceKey};
+use super::{MarkRule, Persistence, Policy, Pool, Service, ServiceKey};
 use crate::neigh::NextHopId;
 use crate::pipeline::Now;
 use crate::pipeline::shard::Shared;
@@ -18,6 +19,7 @@ use crate::rewrite::tun::Tunnel;
 use crate::steer::{Hashes, Steer};
 use conntrack::{Method, Templates};
 use hashbrown::{HashMap, HashSet};
+pub use listed::Listed;
 pub use refused::Refused;
 use sched::{Change, Kind, Picker, Server, Settings, Thresholds};
 use std::collections::BTreeMap;
@@ -61,19 +63,6 @@ struct Entry {
     service: Arc<Service>,
     /// In the kernel's order, with what the snapshot does not need.
     servers: Vec<Listed>,
-}
-
-/// A real server with its history.
-#[derive(Debug, Clone, Copy)]
-pub struct Listed {
-    /// As workers see it.
-    pub server: RealServer,
-    /// What its packets travel in, with [`Method::Tun`].
-    pub tunnel: Tunnel,
-    /// Its thresholds.
-    pub thresholds: Thresholds,
-    /// The last weight above 0: quiescing a server must not move mh's table.
-    last_weight: u32,
 }
 
 /// Control's services.
@@ -230,7 +219,7 @@ impl Book {
         self.note_method(id, spec.method);
         self.shared.tunnels.set(id, spec.tunnel);
         self.hear_changes(before);
-        Ok(listed(id, address, spec, 0))
+        Ok(Listed::new(id, address, spec, 0))
     }
 
     /// Other settings for a live real server; its conns stay as they were made.
@@ -241,7 +230,7 @@ impl Book {
         let before = entry.servers[i];
         self.shared.live.set_thresholds(before.server.id, spec.thresholds);
         self.shared.tunnels.set(before.server.id, spec.tunnel);
-        entry.servers[i] = listed(before.server.id, address, spec, before.last_weight);
+        entry.servers[i] = Listed::new(before.server.id, address, spec, before.last_weight);
         entry.republish(&self.shared.live, &self.trash, Change::Servers);
         self.note_method(before.server.id, spec.method);
         self.servers_changed();
@@ -375,23 +364,6 @@ impl Entry {
     }
 }
 
-impl Listed {
-    /// Address and port.
-    pub fn address(&self) -> SocketAddr {
-        SocketAddr::new(self.server.address, self.server.port)
-    }
-
-    fn described(&self) -> Server {
-        Server {
-            id: self.server.id.0,
-            address: self.server.address,
-            port: self.server.port,
-            weight: self.server.weight,
-            last_weight: self.last_weight,
-        }
-    }
-}
-
 /// What a scheduler is told beside the settings of its service.
 fn of_family(key: ServiceKey, settings: Settings) -> Settings {
     Settings { clients_v6: key.is_v6(), ..settings }
@@ -400,10 +372,4 @@ fn of_family(key: ServiceKey, settings: Settings) -> Settings {
 fn service(id: ServiceId, key: ServiceKey, spec: ServiceSpec, pool: Arc<Mutex<Pool>>) -> Service {
     let ServiceSpec { scheduler, settings, persistence, one_packet, steer } = spec;
     Service { id, key, scheduler, settings, persistence, one_packet, steer, pool }
-}
-
-fn listed(id: ServerId, address: SocketAddr, spec: ServerSpec, last_weight: u32) -> Listed {
-    let ServerSpec { method, tunnel, weight, thresholds, next_hop } = spec;
-    let server = RealServer { id, address: address.ip(), port: address.port(), method, weight, next_hop };
-    Listed { server, tunnel, thresholds, last_weight: if weight > 0 { weight } else { last_weight } }
 }

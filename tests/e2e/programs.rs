@@ -131,23 +131,6 @@ pub fn iperf3(
     reverse: bool,
     datagram_bytes: &str,
 ) -> Result<f64, Failure> {
-    let mut result = iperf3_once(client, vip, protocol, reverse, datagram_bytes);
-    for _ in 1..IPERF_RUNS_MAX {
-        if result.is_ok() {
-            break;
-        }
-        result = iperf3_once(client, vip, protocol, reverse, datagram_bytes);
-    }
-    result
-}
-
-fn iperf3_once(
-    client: &Namespace,
-    vip: SocketAddr,
-    protocol: Protocol,
-    reverse: bool,
-    datagram_bytes: &str,
-) -> Result<f64, Failure> {
     let (address, port) = (vip.ip().to_string(), vip.port().to_string());
     let mut args = vec!["-J", "-c", &address, "-p", &port, "--connect-timeout", "5000"];
     match protocol {
@@ -155,7 +138,18 @@ fn iperf3_once(
         _ => args.extend(["-n", TCP_BYTES]),
     }
     args.extend(reverse.then_some("-R"));
-    let output = client.run("iperf3", &args)?;
+    let mut result = iperf3_once(client, protocol, &args);
+    for _ in 1..IPERF_RUNS_MAX {
+        if result.is_ok() {
+            break;
+        }
+        result = iperf3_once(client, protocol, &args);
+    }
+    result
+}
+
+fn iperf3_once(client: &Namespace, protocol: Protocol, args: &[&str]) -> Result<f64, Failure> {
+    let output = client.run("iperf3", args)?;
     let what = format!("iperf3 {}", args.join(" "));
     let report: Value =
         serde_json::from_str(&output).map_err(|error| Failure::new(format!("{what}: {error}: {output}")))?;

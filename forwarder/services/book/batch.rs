@@ -1,7 +1,7 @@
 //! Many edits of one service's real servers at once: tables are built once, not once per edit, so that a service of ten
 //! thousand servers can be made in one turn.
 
-use super::{Book, Change, Listed, Refused, ServerSpec, listed};
+use super::{Book, Change, Listed, Refused, ServerSpec};
 use crate::services::{Service, ServiceKey};
 use hashbrown::{HashMap, HashSet};
 use sched::Kind;
@@ -81,7 +81,7 @@ impl Book {
         let before = entry.servers[place];
         self.shared.live.set_thresholds(before.server.id, spec.thresholds);
         self.shared.tunnels.set(before.server.id, spec.tunnel);
-        entry.servers[place] = listed(before.server.id, before.address(), *spec, before.last_weight);
+        entry.servers[place] = Listed::new(before.server.id, before.address(), *spec, before.last_weight);
         self.note_method(before.server.id, spec.method);
     }
 
