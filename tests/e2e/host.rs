@@ -12,7 +12,7 @@ use uvs::demo::plan::Protocol;
 use uvs::demo::wait::wait_until;
 
 use crate::programs::{self, DATAGRAM_BYTES};
-use site::{HTTP, IPERF, SIDES, SOON, Side, Site, UVS0, endpoint};
+use site::{CLIENT, CLIENT6, HTTP, IPERF, SIDES, SOON, Side, Site, UVS0, endpoint};
 
 /// What the router's neighbour entry of a VIP says before the director has announced it.
 const FORMER_MAC: &str = "02:00:00:00:0e:01";
@@ -99,6 +99,7 @@ fn routes(site: &mut Site) -> Result<(), Failure> {
             return Err(Failure::new(format!("{}: a default route before there is BGP", side.name)));
         }
     }
+    by_hand(site)?;
     site.route_by_bird("router", &bird_router())?;
     site.route_by_bird("machine", &bird_machine())?;
     for side in SIDES {
@@ -108,6 +109,11 @@ fn routes(site: &mut Site) -> Result<(), Failure> {
         })?;
         until_fetch(&site.client, side.vip, 80, "server")?;
     }
+    // A server's own packets take the learned way, and the operator's one back.
+    for (side, client) in SIDES.into_iter().zip([CLIENT, CLIENT6]) {
+        site.router.ip(&format!("route add {}/{} via {}\n", side.servers, side.prefix, side.host))?;
+        until_ping(&site.server, client)?;
+    }
     // An address that goes is withdrawn, and one that comes again announced again.
     for side in SIDES {
         let announced = || Ok(route_at(&site.router, side)?.contains("proto bird"));
@@ -116,6 +122,21 @@ fn routes(site: &mut Site) -> Result<(), Failure> {
         site.carry(side, side.vip, side.bits, true)?;
         wait_until("the router had the VIP again", SOON, announced)?;
         until_fetch(&site.client, side.vip, 80, "server")?;
+    }
+    Ok(())
+}
+
+/// What `ip route` says on the host interface, the director knows, and forgets with it.
+fn by_hand(site: &Site) -> Result<(), Failure> {
+    for side in SIDES {
+        let route = format!("{} via {} dev {UVS0}\n", side.elsewhere, side.router);
+        site.machine.ip(&format!("route add {route}"))?;
+        wait_until("the director had the operator's route", SOON, || {
+            let known = site.route_to(side.elsewhere)?;
+            Ok(known.is_some_and(|known| &*known.origin == "host" && known.via == side.router.parse().ok()))
+        })?;
+        site.machine.ip(&format!("route del {route}"))?;
+        wait_until("the director had it no more", SOON, || Ok(site.route_to(side.elsewhere)?.is_none()))?;
     }
     Ok(())
 }

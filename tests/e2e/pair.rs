@@ -11,6 +11,7 @@ use std::time::Duration;
 use control::Client;
 use uvs::demo::Failure;
 use uvs::demo::namespace::{Namespace, remove_files, run_tag};
+use uvs::demo::plan::MTU;
 use uvs::demo::process::Process;
 use uvs::demo::wait::wait_until;
 
@@ -23,13 +24,30 @@ const STOPS_WITHIN: Duration = Duration::from_secs(20);
 /// Interfaces of the first and of the second director; the wires are between them, in order.
 const ENDS: [[&str; 2]; 2] = [["uvs-a0", "uvs-a1"], ["uvs-b0", "uvs-b1"]];
 
-/// A port of both directors: its name, its VLAN, the middle of its subnets.
-type Port = (&'static str, Option<u16>, u8);
+/// A port of both directors.
+#[derive(Clone, Copy)]
+struct Port {
+    name: &'static str,
+    vlan: Option<u16>,
+    /// The middle of its subnets.
+    net: u8,
+    host: Option<&'static str>,
+}
+
+impl Port {
+    const fn new(name: &'static str, vlan: Option<u16>, net: u8) -> Port {
+        Port { name, vlan, net, host: None }
+    }
+}
 
 /// Three ports of one device. The packet socket has the kernel take tags off and put them on, beside the frame; libpcap's device
-/// leaves both to the director's software: what one says the other understands.
+/// leaves both to the director's software: what one says the other understands. By two of them the hosts talk to each other.
 pub fn vlans() -> Result<(), Failure> {
-    const PORTS: [Port; 3] = [("native", None, 1), ("v100", Some(100), 2), ("v4094", Some(4094), 3)];
+    const PORTS: [Port; 3] = [
+        Port { host: Some("uvs-native"), ..Port::new("native", None, 1) },
+        Port { host: Some("uvs-v100"), ..Port::new("v100", Some(100), 2) },
+        Port::new("v4094", Some(4094), 3),
+    ];
     let devices = ["net_af_packet0,iface=uvs-a0", "net_pcap0,iface=uvs-b0"].map(String::from);
     run(&devices, &[vec![], vec![]], &PORTS)
 }
@@ -41,7 +59,7 @@ pub fn lacp() -> Result<(), Failure> {
         let slave = |(number, end): (usize, &str)| format!("--vdev=net_af_packet{number},iface={end}");
         ends.into_iter().enumerate().map(slave).collect()
     });
-    run(&[device.clone(), device], &slaves, &[("bond", None, 1), ("v7", Some(7), 2)])
+    run(&[device.clone(), device], &slaves, &[Port::new("bond", None, 1), Port::new("v7", Some(7), 2)])
 }
 
 fn run(devices: &[String; 2], eal_args: &[Vec<String>; 2], ports: &[Port]) -> Result<(), Failure> {
@@ -72,7 +90,7 @@ fn run(devices: &[String; 2], eal_args: &[Vec<String>; 2], ports: &[Port]) -> Re
     };
     let (mut one, one_dir) = start(0)?;
     let (mut other, other_dir) = start(1)?;
-    let expected = [1, 0].map(|side| ports.iter().flat_map(|(.., net)| addresses(*net, side)).collect::<BTreeSet<_>>());
+    let expected = [1, 0].map(|side| ports.iter().flat_map(|port| addresses(port.net, side)).collect::<BTreeSet<_>>());
     let mut found = [BTreeSet::new(), BTreeSet::new()];
     let known = wait_until("the directors knew each other by every port", KNOWN_WITHIN, || {
         one.check_running()?;
@@ -83,9 +101,33 @@ fn run(devices: &[String; 2], eal_args: &[Vec<String>; 2], ports: &[Port]) -> Re
     known.map_err(|failure| {
         Failure::new(format!("{failure}; heard were {found:?}\n{}\n{}", one.output(), other.output()))
     })?;
+    hosts_talk(&sides, ports)
+        .map_err(|failure| Failure::new(format!("{failure}\n{}\n{}", one.output(), other.output())))?;
     for director in [&mut one, &mut other] {
         if !director.stop(STOPS_WITHIN)?.success() {
             return Err(director.failure("did not stop cleanly"));
+        }
+    }
+    Ok(())
+}
+
+/// The kernels of both sides by their host interfaces: untagged there, with the port's tag on the wire, up to the longest packet.
+fn hosts_talk(sides: &[Namespace; 2], ports: &[Port]) -> Result<(), Failure> {
+    for (port, host) in ports.iter().filter_map(|port| Some((port, port.host?))) {
+        for (side, namespace) in sides.iter().enumerate() {
+            namespace.sysctl(&[&format!("net.ipv6.conf.{host}.disable_ipv6=0")])?;
+            let own = host_addresses(port.net, side);
+            namespace.ip(&format!(
+                "link set dev {host} up\naddress add {}/24 dev {host}\naddress add {}/64 dev {host} nodad\n",
+                own[0], own[1]
+            ))?;
+        }
+        for (other, header_bytes) in host_addresses(port.net, 1).iter().zip([28, 48]) {
+            let bytes = (MTU - header_bytes).to_string();
+            let args = ["-n", "-c", "1", "-W", "1", "-M", "do", "-s", &bytes, &other.to_string()];
+            wait_until(&format!("{other} answered by {host}"), KNOWN_WITHIN, || {
+                Ok(sides[0].run("ping", &args).is_ok())
+            })?;
         }
     }
     Ok(())
@@ -100,7 +142,16 @@ fn heard(run_dir: &Path) -> BTreeSet<IpAddr> {
 
 /// The addresses of a side's port.
 fn addresses(net: u8, side: usize) -> [IpAddr; 2] {
-    let text = [format!("10.{net}.0.{}", side + 1), format!("fd0{net}::{}", side + 1)];
+    numbered(net, side + 1)
+}
+
+/// The addresses of its host interface.
+fn host_addresses(net: u8, side: usize) -> [IpAddr; 2] {
+    numbered(net, side + 11)
+}
+
+fn numbered(net: u8, host: usize) -> [IpAddr; 2] {
+    let text = [format!("10.{net}.0.{host}"), format!("fd0{net}::{host}")];
     text.map(|text| text.parse().expect("an address"))
 }
 
@@ -111,15 +162,18 @@ fn config_file(side: usize, device: &str, eal_args: &[String], ports: &[Port], t
         "[director]\nworkers = [{side}]\nconns_max = 1000\nrun_dir = \"{run_dir}\"\n\
          [eal]\nhuge_pages = \"off\"\nmemory_mb = 64\nargs = {args:?}\n"
     );
-    for (name, vlan, net) in ports {
+    for Port { name, vlan, net, host } in ports {
         let own = addresses(*net, side).map(|own| format!("{own}/{}", if own.is_ipv4() { 24 } else { 64 }));
         let _ = write!(text, "[[port]]\nname = \"{name}\"\ndevice = \"{device}\"\naddresses = {own:?}\n");
         if let Some(id) = vlan {
             let _ = writeln!(text, "vlan = {id}");
         }
+        if let Some(host) = host {
+            let _ = writeln!(text, "host = \"{host}\"");
+        }
     }
     // Routers are resolved without a packet that needs them.
-    for (.., net) in ports {
+    for Port { net, .. } in ports {
         for (to, via) in [format!("10.77.{net}.0/24"), format!("fd77:{net}::/64")].iter().zip(addresses(*net, 1 - side))
         {
             let _ = write!(text, "[[route]]\ndestination = \"{to}\"\nvia = \"{via}\"\n");

@@ -3,6 +3,7 @@
 
 mod configured;
 mod traffic;
+mod vlans;
 
 use crate::kit::{Lab, Left, port_mac};
 use crate::network::*;

@@ -29,6 +29,9 @@ const NO_DAD: [&str; 3] = [
 pub const SOON: Duration = Duration::from_secs(30);
 /// The host interface.
 pub const UVS0: &str = "uvs0";
+/// The client's addresses.
+pub const CLIENT: &str = "203.0.113.7";
+pub const CLIENT6: &str = "2001:db8:c::7";
 /// Port of the machine's and the server's nginx.
 pub const HTTP: u16 = 8080;
 /// Port of the server's iperf3, and of the machine's.
@@ -45,7 +48,11 @@ pub struct Side {
     /// On the wire of router and director.
     pub near_vip: &'static str,
     pub server: &'static str,
+    /// The servers' network.
+    pub servers: &'static str,
     pub everywhere: &'static str,
+    /// Nobody's, for a route by hand.
+    pub elsewhere: &'static str,
     pub prefix: u8,
     pub bits: u8,
 }
@@ -58,7 +65,9 @@ pub const SIDES: [Side; 2] = [
         vip: "198.51.100.10",
         near_vip: "192.0.2.10",
         server: "10.0.0.11",
+        servers: "10.0.0.0",
         everywhere: "0.0.0.0/0",
+        elsewhere: "198.18.0.0/15",
         prefix: 24,
         bits: 32,
     },
@@ -69,7 +78,9 @@ pub const SIDES: [Side; 2] = [
         vip: "2001:db8:99::10",
         near_vip: "2001:db8::10",
         server: "fd00::11",
+        servers: "fd00::",
         everywhere: "::/0",
+        elsewhere: "2001:db8:e::/48",
         prefix: 64,
         bits: 128,
     },
@@ -100,10 +111,10 @@ impl Site {
         let directory = std::env::temp_dir().join(&tag);
         fs::create_dir(&directory).map_err(|error| Failure::new(format!("{}: {error}", directory.display())))?;
         client.ip(&format!("link add eth0 type veth peer name clients netns {}\n", router.name()))?;
-        client.ip(
-            "link set eth0 up\naddress add 203.0.113.7/24 dev eth0\naddress add 2001:db8:c::7/64 dev eth0 nodad\n\
+        client.ip(&format!(
+            "link set eth0 up\naddress add {CLIENT}/24 dev eth0\naddress add {CLIENT6}/64 dev eth0 nodad\n\
              route add default via 203.0.113.254\nroute add default via 2001:db8:c::fe\n",
-        )?;
+        ))?;
         router.sysctl(&["net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1"])?;
         router.ip("link set clients up\naddress add 203.0.113.254/24 dev clients\n\
              address add 2001:db8:c::fe/64 dev clients nodad\n")?;
