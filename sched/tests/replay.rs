@@ -122,7 +122,7 @@ impl<'a> Director<'a> {
         let expiration = |name, default| case.sysctl(name).map_or(default, |seconds| seconds * 1000);
         let settings = Settings {
             flags: flags(&service.flags),
-            clients_v6: case.family == 6,
+            clients_v6: case.setup.family == 6,
             lblc_expiration_ms: expiration("lblc_expiration", default.lblc_expiration_ms),
             lblcr_expiration_ms: expiration("lblcr_expiration", default.lblcr_expiration_ms),
             ..default
