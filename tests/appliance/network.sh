@@ -3,9 +3,10 @@
 #
 #     client ── wan (tap of NIC 1)                          lan (tap of NIC 2) ──┬── s1  nginx
 #     192.0.2.2                                                                ─┼── s2  nginx
-#        └───────────────────────── back, 10.0.0.254 ────────────────────────────┘
+#        └───────────────────────── back, 10.0.0.100 ────────────────────────────┘
 #
-# Real servers reach the client through the director (NAT), or, from a VIP of DR, past it by "back".
+# Real servers reach the client through the director (NAT), or, from a VIP of DR, past it by "back", whose address must be none of
+# the director's local ones (uvs.toml): both would answer for it, and a flow in fifteen would go astray.
 
 family() { case $1 in *:*) echo -6 ;; *) echo -4 ;; esac; }
 
@@ -34,7 +35,7 @@ network_up() {
     ip -n bridge link add name switch type bridge mcast_snooping 0
     ip -n bridge link set switch up
     ip -n bridge link add back type veth peer name back netns client
-    address client back 10.0.0.254/24 fd00::fe/64
+    address client back 10.0.0.100/24 fd00::100/64
     ip -n bridge link set back master switch up
     for space in s1 s2; do
         ip -n bridge link add $space type veth peer name lan netns $space
@@ -46,9 +47,9 @@ network_up() {
         ip netns exec $space sysctl -qw net.ipv4.conf.all.arp_ignore=1 net.ipv4.conf.all.arp_announce=2
         address $space lo 192.0.2.30/32 2001:db8::30/128
         ip -n $space rule add from 192.0.2.30 lookup 30
-        ip -n $space route add default via 10.0.0.254 table 30
+        ip -n $space route add default via 10.0.0.100 table 30
         ip -n $space -6 rule add from 2001:db8::30 lookup 30
-        ip -n $space -6 route add default via fd00::fe table 30
+        ip -n $space -6 route add default via fd00::100 table 30
         server_up $space
     done
 }
