@@ -18,7 +18,7 @@ mod bindings {
         "rte_pktmbuf_pool_create",
         "rte_mempool_(avail_count|in_use_count)",
         "rte_net_get_ptype",
-        "rte_eth_dev_(adjust_nb_rx_tx_desc|close|configure|get_mtu|get_port_by_name|info_get|set_mtu|socket_id|start|stop)",
+        "rte_eth_dev_(adjust_nb_rx_tx_desc|close|configure|get_mtu|get_port_by_name|info_get|set_mtu|socket_id|start|stop|vlan_filter)",
         "rte_eth_dev_rss_(hash_conf_get|hash_update|reta_update)",
         "rte_eth_(call_rx_callbacks|call_tx_callbacks|find_next|link_get_nowait|macaddr_get|stats_get)",
         "rte_eth_(rx_queue_setup|tx_queue_setup|allmulticast_enable|promiscuous_enable)",

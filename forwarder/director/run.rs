@@ -148,7 +148,7 @@ fn open_devices(eal: &mut Eal, config: &Config, hashes: &Hashes) -> Result<(Vec<
         let mut device = Device::open(eal, &trunk.name, &trunk.device.to_string().parse()?)?;
         device.hash_with(hashes.toeplitz.key());
         if is_tagged(config, trunk) {
-            device.expect_tags();
+            device.expect_tags(trunk.ports.iter().map(|port| config.ports[*port].vlan).collect());
         }
         Ok(device)
     };
@@ -221,9 +221,12 @@ fn say_plan(config: &Config, eal: &Eal, devices: &[Device], pool: &Pool) {
             queues.1
         );
         if info.tagged {
-            let (strips, inserts) = (info.vlan.strips, info.vlan.inserts);
             let by = |device: bool| if device { "by the device" } else { "in software" };
-            log::info!("port      {}: VLAN tags taken off {}, put on {}", info.name, by(strips), by(inserts));
+            let [strips, inserts, filters] = [info.vlan.strips, info.vlan.inserts, info.vlan.filters].map(by);
+            let name = &info.name;
+            log::info!(
+                "port      {name}: VLAN tags taken off {strips}, put on {inserts}; other VLANs dropped {filters}"
+            );
         }
         if let Some(warning) = info.warning() {
             log::warn!("port {}: {warning}", info.name);

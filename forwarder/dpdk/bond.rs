@@ -1,8 +1,8 @@
 //! What a bond of devices can do. It gets its devices when it is configured, which is too late for what is decided before: queues,
 //! offloads, MTU.
 
-use super::Error;
 use super::device::find;
+use super::{Error, vlan};
 use dpdk_sys::rte_eth_dev_info;
 
 /// Leaves a bond what this slave of it can do, too.
@@ -29,5 +29,6 @@ fn limits_of(place: &str, slave: &str) -> Result<rte_eth_dev_info, Error> {
     // SAFETY: the port exists, and the call fills the structure.
     let code = unsafe { dpdk_sys::rte_eth_dev_info_get(port_id, &mut limits) };
     Error::check(code, place, format_args!("slave {slave} does not say what it is"))?;
+    vlan::narrow(&mut limits);
     Ok(limits)
 }

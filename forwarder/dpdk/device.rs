@@ -4,7 +4,7 @@ use super::error::words;
 use super::info::{Link, PortInfo, PortStats, text};
 use super::queues::DESCRIPTORS;
 use super::{
-    Bus, DeviceAddress, DpdkPort, Eal, Error, Pool, Queues, RxRefused, Spread, VlanOffload, backup, bond, pci, rss,
+    Bus, DeviceAddress, DpdkPort, Eal, Error, Pool, Queues, RxRefused, Spread, VlanOffload, backup, bond, pci, rss, vlan,
 };
 use crate::steer::RSS_KEY_BYTES;
 use dpdk_sys::{rte_eth_conf, rte_eth_dev_info, rte_eth_link, rte_eth_stats, rte_ether_addr};
@@ -37,7 +37,8 @@ pub struct Device {
     /// The director's, if it can hash with that. DPDK points to it as long as the device is open.
     rss_key: Vec<u8>,
     spread: Spread,
-    tagged: bool,
+    /// Of its ports, if one has a VLAN.
+    vlans: Vec<Option<u16>>,
     vlan: VlanOffload,
     refused: Arc<RxRefused>,
     alive: Arc<()>,
@@ -58,6 +59,7 @@ impl Device {
         // SAFETY: the port exists, and the call fills the structure.
         let code = unsafe { dpdk_sys::rte_eth_dev_info_get(port_id, &mut *limits) };
         Error::check(code, &place, format_args!("device \"{address}\" does not say what it is"))?;
+        vlan::narrow(&mut limits);
         for slave in address.slaves() {
             bond::narrow(&mut limits, &place, slave)?;
         }
@@ -78,7 +80,7 @@ impl Device {
             every_frame: false,
             rss_key: Vec::new(),
             spread: Spread::OneQueue,
-            tagged: false,
+            vlans: Vec::new(),
             vlan: VlanOffload::default(),
             refused: Arc::default(),
             alive: eal.alive.clone(),
@@ -102,13 +104,11 @@ impl Device {
         }
     }
 
-    /// Frames will have VLAN tags: the device does what it can of the work on them. Before it is configured.
-    pub fn expect_tags(&mut self) {
-        self.tagged = true;
-        self.vlan = VlanOffload {
-            strips: self.limits.rx_offload_capa & dpdk_sys::SHIM_RX_VLAN_STRIP != 0,
-            inserts: self.limits.tx_offload_capa & dpdk_sys::SHIM_TX_VLAN_INSERT != 0,
-        };
+    /// Frames will have the tags of these VLANs, and none where a port has none: the device does what it can of the work on them.
+    /// Before it is configured.
+    pub fn expect_tags(&mut self, vlans: Vec<Option<u16>>) {
+        self.vlans = vlans;
+        self.vlan = VlanOffload::of(&self.limits);
     }
 
     /// Sets up queues, which take their frames from `pool`, and the MTU. Not while it is started.
@@ -147,12 +147,7 @@ impl Device {
         self.spread = if by_kernel { Spread::Kernel } else { Spread::OneQueue };
         let mut conf = rte_eth_conf::default();
         conf.rxmode.mtu = mtu.into();
-        if self.vlan.strips {
-            conf.rxmode.offloads |= dpdk_sys::SHIM_RX_VLAN_STRIP;
-        }
-        if self.vlan.inserts {
-            conf.txmode.offloads |= dpdk_sys::SHIM_TX_VLAN_INSERT;
-        }
+        self.vlan.ask(&mut conf);
         if queues.rss {
             let mut with_rss = conf;
             with_rss.rxmode.mq_mode = dpdk_sys::RTE_ETH_MQ_RX_RSS;
@@ -222,6 +217,7 @@ impl Device {
         });
         let ports = ports.collect();
         self.started = true;
+        self.vlan.let_in(self.port_id, &self.place, &self.vlans)?;
         self.every_frame = self.receive_multicast();
         Ok(ports)
     }
@@ -279,7 +275,7 @@ impl Device {
             tx_queues_max: self.limits.max_tx_queues,
             every_frame: self.every_frame,
             sends_checksums: self.limits.tx_offload_capa & dpdk_sys::SHIM_TX_CHECKSUMS == dpdk_sys::SHIM_TX_CHECKSUMS,
-            tagged: self.tagged,
+            tagged: !self.vlans.is_empty(),
             vlan: self.vlan,
             numa_node: u32::try_from(socket).ok(),
             sends_by: backup::sender_name(self.port_id),

@@ -31,6 +31,7 @@ mod queues;
 mod rss;
 mod runtime_dir;
 mod unfinished;
+mod vlan;
 
 pub use address::{Bus, DeviceAddress};
 pub use backup::ActiveBackup;
@@ -42,7 +43,8 @@ pub use huge::{HugePages, Memory, Pages};
 pub use info::{Link, PortInfo, PortStats};
 pub use mbuf::Mbuf;
 pub use mempool::Pool;
-pub use port::{DpdkPort, RxRefused, VlanOffload};
+pub use port::{DpdkPort, RxRefused};
 pub use queues::Queues;
 pub use rss::Spread;
 pub use runtime_dir::file_prefix;
+pub use vlan::VlanOffload;

@@ -1,6 +1,6 @@
 //! One worker's view of a device: its own queues, so no lock; the process's pool, through its own cache.
 
-use super::{Mbuf, Pool, unfinished};
+use super::{Mbuf, Pool, VlanOffload, unfinished};
 use crate::port::{BURST, Burst, Frame, Port, vlan};
 use std::ptr;
 use std::sync::Arc;
@@ -18,15 +18,6 @@ pub struct DpdkPort {
     pub(super) bond: bool,
     /// Shared with the device, which stops only when nobody else holds it.
     pub(super) refused: Arc<RxRefused>,
-}
-
-/// Which part of the work on VLAN tags the device does; nothing, if no port of it has a vlan.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct VlanOffload {
-    /// It takes tags off what it receives.
-    pub strips: bool,
-    /// It puts tags on what it transmits.
-    pub inserts: bool,
 }
 
 /// What a device's frames needed before, or instead of, being handed on; all its queues together. Rare, so atomics.
