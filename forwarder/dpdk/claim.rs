@@ -2,11 +2,11 @@
 //! give), and each would take its part of the frames; so a director claims its devices before it touches one.
 //!
 //! A claim is a Unix socket in the abstract namespace: it leaves no file, ends with its process however that ends, tells who
-//! holds it, and is one of its network namespace, as interfaces are. (A PCI device is everybody's, but vfio gives it to one
-//! process at a time: see `pci.rs`.)
+//! holds it, and is one of its network namespace, as interfaces are. A PCI device is every namespace's, and other programs claim
+//! nothing, so who has it open is asked, too (`pci.rs`).
 
 use super::processes::Process;
-use super::{Bus, DeviceAddress, Error};
+use super::{Bus, DeviceAddress, Error, pci};
 use rustix::net::sockopt::socket_peercred;
 use std::io;
 use std::os::linux::net::SocketAddrExt;
@@ -32,10 +32,12 @@ impl Claim {
                 _ => error,
             })
         };
-        let sockets = claimed(address).into_iter().map(claim).collect::<Result<_, io::Error>>();
-        match sockets {
-            Ok(sockets) => Ok(Claim { _sockets: sockets }),
-            Err(error) => Err(Error::new(format!("port {name}"), format!("device \"{address}\": {error}"))),
+        let refusal = |why: &str| Error::new(format!("port {name}"), format!("device \"{address}\": {why}"));
+        let sockets = claimed(address).into_iter().map(claim).collect::<Result<_, _>>();
+        let claim = Claim { _sockets: sockets.map_err(|error: io::Error| refusal(&error.to_string()))? };
+        match (address.bus == Bus::Pci).then(|| pci::why_busy(&address.name)).flatten() {
+            Some(why) => Err(refusal(&why)),
+            None => Ok(claim),
         }
     }
 }
