@@ -7,7 +7,7 @@ readonly KERNEL_LINE='console=ttyS0 quiet panic=-1 mitigations=off tsc=reliable 
     isolcpus=managed_irq,domain,1-2 nohz_full=1-2 rcu_nocbs=1-2
     systemd.unit=appliance.target systemd.show_status=yes'
 # Software emulation on a machine that does other things as well is slow; what takes longer than this has failed.
-readonly BOOT_S_MAX=480 ASK_S_MAX=180
+readonly PLUG_S_MAX=60 ANSWER_S_MAX=600
 
 # QEMU as installed, or the cache's, with the libraries and the firmware that lie beside it.
 qemu() {
@@ -21,62 +21,64 @@ qemu() {
 }
 
 # boot NIC QUEUES DRIVER: NIC with its options; for vfio-pci the machine gets an IOMMU. The tree $share/files is laid over its root.
+# A third NIC of the kind faces, inside QEMU, one that the guest's kernel keeps: the trunk (vlan.sh).
 boot() {
     local nic=$1 queues=$2 driver=$3 machine=q35 iommu=() line=$KERNEL_LINE options='' tap
     tap="script=no,downscript=no,vhost=off"
     [ "$queues" = 1 ] || tap+=",queues=$queues" options=",mq=on,vectors=$((2 * queues + 2))"
     if [ "$driver" = vfio-pci ]; then
         machine=q35,kernel-irqchip=split
-        iommu=(-device intel-iommu,intremap=on,caching-mode=on)
+        iommu=(-device "intel-iommu,intremap=on,caching-mode=on")
         line+=' intel_iommu=on iommu=pt'
     fi
-    rm -f "$share"/{ready,ask,asked,answer,status,status.part} "$work"/monitor.{in,out}
-    mkfifo "$work/monitor.in" "$work/monitor.out"
+    rm -f "$share"/{ask,answer} "$work"/{monitor,agent}.{in,out}
+    mkfifo "$work"/{monitor,agent}.{in,out}
     qemu -machine "$machine" -accel "${APPLIANCE_ACCEL:-tcg,thread=multi}" -cpu max -smp $CORES -m $MEMORY_MB \
         -nodefaults -no-user-config -display none -no-reboot \
         -kernel "$(echo "$cache"/kernel/boot/vmlinuz-*)" -initrd "$cache/initramfs.cpio" -append "$(tr -s ' \n' ' ' <<<"$line")" \
         -serial "file:$work/console" -chardev "pipe,id=monitor,path=$work/monitor" -mon chardev=monitor "${iommu[@]}" \
+        -device virtio-serial-pci -chardev "pipe,id=agent,path=$work/agent" -device virtserialport,chardev=agent,name=agent \
         -fsdev local,id=root,path=/,security_model=none,readonly=on,multidevs=remap -device virtio-9p-pci,fsdev=root,mount_tag=root \
         -fsdev "local,id=share,path=$share,security_model=none" -device virtio-9p-pci,fsdev=share,mount_tag=share \
         -netdev "tap,id=wan,ifname=wan,$tap" -device "$nic$options,id=nic-wan,netdev=wan,mac=52:54:00:00:00:10,addr=4" \
         -netdev "tap,id=lan,ifname=lan,$tap" -device "$nic$options,id=nic-lan,netdev=lan,mac=52:54:00:00:00:11,addr=8" \
+        -netdev hubport,id=trunk,hubid=1 -device "$nic,id=nic-trunk,netdev=trunk,mac=52:54:00:00:00:12,addr=9" \
+        -netdev hubport,id=station,hubid=1 -device virtio-net-pci,netdev=station,mac=52:54:00:00:00:99,addr=a \
         </dev/null >"$work/qemu" 2>&1 &
     machine_pid=$!
-    exec {monitor}<>"$work/monitor.in"
-    cat "$work/monitor.out" >/dev/null &
-    wait_for 20 'QEMU has its taps' ip link show lan
+    # Open for both at first: who opened a pipe for one only would wait for a QEMU that did not start.
+    exec {monitor}<>"$work/monitor.in" {monitor_says}<>"$work/monitor.out" {agent}<>"$work/agent.in"
+    monitor_done || die "QEMU did not start: $(cat "$work/qemu")"
+    # Only QEMU writes there, so what waits for it learns at once when it ends.
+    exec {agent_says}<"$work/agent.out"
     taps_up
-    wait_for $BOOT_S_MAX 'the guest is up' test -e "$share/ready"
+    hear 'the guest is up'
 }
 
-# wait_for SECONDS WHAT COMMAND...
-wait_for() {
-    local end=$((SECONDS + $1)) what=$2
-    shift 2
-    until "$@" >/dev/null 2>&1; do
-        kill -0 "$machine_pid" 2>/dev/null || die "the guest ended before: $what"
-        [ $SECONDS -lt $end ] || die "not in time: $what"
-        sleep 0.1
-    done
-}
+# Until the monitor prompts for the next command, it is busy with the one before, or with making the machine.
+monitor_done() { read -r -t $PLUG_S_MAX -d ')' <&"$monitor_says"; }
+
+# hear WHAT: what the guest's agent says next, in `heard`.
+hear() { read -r -t $ANSWER_S_MAX heard <&"$agent_says" || die "the guest ended or took more than $ANSWER_S_MAX s before: $1"; }
 
 # ask SCRIPT: runs it in the guest as root; prints what it prints, ends as it ends.
 ask() {
-    local status
-    printf '%s\n' "$1" >"$share/ask.part"
-    mv "$share/ask.part" "$share/ask"
-    wait_for $ASK_S_MAX "the guest's answer to: $1" test -e "$share/status"
-    status=$(cat "$share/status")
+    printf '%s\n' "$1" >"$share/ask"
+    echo >&"$agent"
+    hear "the guest's answer to: $1"
     cat "$share/answer"
-    rm -f "$share/status"
-    return "$status"
+    return "$heard"
 }
 
 # cable NIC on|off
-cable() { echo "set_link nic-$1 $2" >&"$monitor"; }
+cable() {
+    echo "set_link nic-$1 $2" >&"$monitor"
+    monitor_done || die "QEMU did not switch the link of $1 $2"
+}
 
 power_off() {
-    kill "$machine_pid" 2>/dev/null
-    wait "$machine_pid" 2>/dev/null
-    exec {monitor}>&-
+    kill "$machine_pid"
+    # However it ends: its taps are gone then.
+    wait "$machine_pid" || true
+    exec {monitor}>&- {monitor_says}>&- {agent}>&- {agent_says}>&-
 }

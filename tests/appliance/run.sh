@@ -25,25 +25,30 @@ mount -t tmpfs tmpfs "$work"
 share=$work/share
 uvs=$(readlink -f "$1")
 shift
-. "$here/network.sh"
-. "$here/machine.sh"
-. "$here/checks.sh"
+for part in network machine checks service vlan; do
+    # shellcheck source=/dev/null
+    . "$here/$part.sh"
+done
 
-# kind                 device and its options                                                queues  driver           of two workers receive
+# Of each kind: the device and its options, the queues it gets; what it is bound to, and its driver in the kernel; how many of two
+# workers receive; who puts VLAN tags on.
 kinds() {
     cat <<'KINDS'
-virtio-rss             virtio-net-pci,iommu_platform=on,disable-legacy=on,rss=on             2       vfio-pci         2
-virtio-learns          virtio-net-pci                                                        2       uio_pci_generic  2
-e1000e                 e1000e                                                                1       vfio-pci         1
-vmxnet3                vmxnet3                                                               1       vfio-pci         1
+virtio-rss     virtio-net-pci,iommu_platform=on,disable-legacy=on,rss=on  2  vfio-pci         virtio-pci  2  software
+virtio-learns  virtio-net-pci                                             2  uio_pci_generic  virtio-pci  2  software
+e1000e         e1000e                                                     1  vfio-pci         e1000e      1  device
+vmxnet3        vmxnet3                                                    1  vfio-pci         vmxnet3     1  device
 KINDS
 }
 
+# Ends the run, also where one part of a pipeline finds the fault.
 die() {
     echo "appliance: $kind: FAILED: $*" >&2
     cp "$work/console" "$cache/last-console" 2>/dev/null && echo "appliance: the guest's console: $cache/last-console" >&2
+    [ "$BASHPID" = $$ ] || kill -TERM $$
     exit 1
 }
+trap 'exit 1' TERM
 
 # Of a usual boot, what the director does not need and what takes minutes in emulation on another system's files.
 readonly LEFT_OUT='timers.target dbus.socket systemd-udevd.service systemd-udev-trigger.service systemd-udev-settle.service systemd-udevd-control.socket
@@ -67,18 +72,20 @@ lay_out() {
     for unit in $LEFT_OUT; do ln -s /dev/null "$units/$unit"; done
     cp "$here/guest/agent" "$share"
     cp "$here/uvs.toml" "$files/etc/uvs/uvs.toml"
-    printf 'UVS_DRIVER=%s\nUVS_NICS=0000:00:04.0 0000:00:08.0\n' "$1" >"$files/etc/uvs/nics"
+    printf 'UVS_DRIVER=%s\nUVS_NICS=0000:00:04.0 0000:00:08.0 0000:00:09.0\n' "$1" >"$files/etc/uvs/nics"
     [ "$1" = vfio-pci ] || cp "$root/setup/uvs-uio.conf" "$units/uvs.service.d/uio.conf"
 }
 
 network_up
 only=" $* "
-while read -r kind device queues driver receiving; do
+while read -r kind device queues driver kernel_driver receiving tags; do
     [ "$only" = "  " ] || [[ $only == *" $kind "* ]] || continue
     echo "==== appliance: $kind, $queues queues, $driver"
     lay_out "$driver"
+    begun=$SECONDS
     boot "$device" "$queues" "$driver"
-    check_all "$receiving" "$driver"
+    check_all "$receiving" "$kernel_driver" "$tags"
     power_off
+    passed "all, in $((SECONDS - begun)) s"
 done < <(kinds)
 echo "appliance: all passed"
