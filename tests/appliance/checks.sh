@@ -7,21 +7,21 @@ readonly DR4='192.0.2.30:8080' DR6='[2001:db8::30]:8080'
 # Seconds are milliseconds on a real machine; these are for an emulated one on a busy host.
 readonly REQUEST_S_MAX=30 FILE_S_MAX=180 COUNT_S_MAX=30
 
-# check_all RECEIVING KERNEL_DRIVER TAGS: how many workers have a receive queue of their own; whose the NICs are if not DPDK's; who
-# puts VLAN tags on.
+# check_all RECEIVE_QUEUES RECEIVING KERNEL_DRIVER TAGS: how many queues there are for two workers, and by how many of them frames
+# come; whose the NICs are if not DPDK's; who puts VLAN tags on.
 check_all() {
     check_start "$1"
     check_requests
     check_files
-    check_workers "$1"
-    check_vlan "$3"
+    check_workers "$2"
+    check_vlan "$4"
     check_cable
     check_reload
     check_second_director
     check_new_start 'a restart' 'systemctl restart uvs'
     check_new_start 'kill -9' "$KILL"
     check_stop
-    check_refusals "$2"
+    check_refusals "$3"
 }
 
 passed() { echo "appliance: $kind: $*"; }
@@ -69,10 +69,10 @@ check_workers() {
         [ "$counts" = "{'received': [True, True], 'sent': [True, True], 'conns': [True, True]}" ]
     else
         [ "$counts" = "{'received': [True, False], 'sent': [True, True], 'conns': [True, True]}" ]
-    fi || die "expected frames at $1 receive queues and conns at both workers, found $(ask 'uvs show workers')"
+    fi || die "expected frames by $1 queues and conns at both workers, found $(ask 'uvs show workers')"
     [ "$(field ports '[port[way + "_packets"] > 100 for port in it if port["name"] != "trunk" for way in ("rx", "tx")]')" \
         = '[True, True, True, True]' ] || die "expected frames in both directions at both ports, found $(ask 'uvs show ports')"
-    passed "both workers have conns and send; frames came by $1 queues"
+    passed "both workers have conns and send; frames come by queues: $1"
 }
 
 check_cable() {

@@ -15,7 +15,7 @@ check_start() {
         || die "threads and their cores: expected workers on 1 and 2 and all else on 0, found $(cat "$work/threads")"
     [ "$(field ports '{(port["link"], port["rx_queues"]) for port in it if port["name"] != "trunk"}')" = "{(True, $1)}" ] \
         || die "expected the link up and $1 receive queues, found $(ask 'uvs show ports')"
-    passed "started at boot, on huge pages, workers on isolated cores, $1 receive queues a port"
+    passed "started at boot, on huge pages, workers on isolated cores, receive queues a port: $1"
 }
 
 check_reload() {
