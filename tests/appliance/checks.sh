@@ -5,7 +5,7 @@
 readonly NAT4='192.0.2.10:80' NAT6='[2001:db8::10]:80' FULLNAT4='192.0.2.20:80' FULLNAT6='[2001:db8::20]:80'
 readonly DR4='192.0.2.30:8080' DR6='[2001:db8::30]:8080'
 # Seconds are milliseconds on a real machine; these are for an emulated one on a busy host.
-readonly REQUEST_S_MAX=30 FILE_S_MAX=180 COUNT_S_MAX=30
+readonly REQUEST_S_MAX=60 FILE_S_MAX=180 COUNT_S_MAX=30
 
 # check_all RECEIVE_QUEUES RECEIVING KERNEL_DRIVER TAGS: how many queues there are for two workers, and by how many of them frames
 # come; whose the NICs are if not DPDK's; who puts VLAN tags on.

@@ -43,6 +43,8 @@ network_up() {
         address $space lan "10.0.0.1${space#s}/24" "fd00::1${space#s}/64"
         ip -n $space route add default via 10.0.0.1
         ip -n $space -6 route add default via fd00::1
+        # A receive ring of QEMU's must not fill up: with RSS it would wait for room in the wrong queue, for good. 64 KB are 45 frames.
+        ip netns exec $space sysctl -qw net.ipv4.tcp_wmem='4096 65536 65536'
         # DR: the VIPs, without answering for them, and a way back that does not lead through the director.
         ip netns exec $space sysctl -qw net.ipv4.conf.all.arp_ignore=1 net.ipv4.conf.all.arp_announce=2
         address $space lo 192.0.2.30/32 2001:db8::30/128
