@@ -47,7 +47,7 @@ bench: build
 	$(TARGET)/release/uvs bench $(ARGS)
 	$(CARGO) bench --package uvs --bench sched --bench table --bench rewrite
 
-# Virtual machines with emulated NICs that are bound to DPDK (KINDS=e1000e: one kind). Not part of `make test`: minutes of emulation.
+# Virtual machines with emulated NICs that are bound to DPDK (KINDS=e1000e: one kind). Not part of `make test`: ten minutes of emulation.
 appliance: build
 	@SETUP_LIST=$(CURDIR)/tests/appliance/packages.txt setup/setup.sh
 	@$(AS_ROOT) tests/appliance/run.sh $(TARGET)/release/uvs $(KINDS)

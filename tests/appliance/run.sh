@@ -8,7 +8,7 @@ export PATH=$PATH:/usr/sbin:/sbin
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../.." && pwd)
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/uvs-appliance
-# In software emulation; a whole run takes a few minutes on a quiet machine.
+# In software emulation; a whole run takes ten minutes and more.
 readonly RUN_S_MAX=3600
 
 if [ "${APPLIANCE_INSIDE:-}" != yes ]; then
