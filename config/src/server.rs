@@ -137,7 +137,7 @@ fn read_server(table: &Table, matching: Option<&Matching>, surroundings: &Surrou
     let method = table.need("method", "one of nat, dr, tun, fullnat").and_then(|v| read_method(&v, table));
     let address = table.need("address", "an address with a port, such as \"10.0.0.11:8080\"").and_then(|v| {
         let address = read_address(&v, matching)?;
-        check_address(&v, address.ip(), surroundings)?;
+        check_address(&v, address.ip(), method, surroundings)?;
         match (method, matching) {
             (Some(method), Some(matching)) => check_method(&v, address, method, matching, surroundings)?,
             _ => return None,
@@ -210,11 +210,17 @@ fn read_address(value: &Value, matching: Option<&Matching>) -> Option<SocketAddr
 }
 
 /// What must hold for a real server of any service.
-fn check_address(value: &Value, rip: IpAddr, surroundings: &Surroundings) -> Option<()> {
+fn check_address(value: &Value, rip: IpAddr, method: Option<Method>, surroundings: &Surroundings) -> Option<()> {
     let network = surroundings.network;
     let message = if let Some(port) = network.own(rip) {
+        // The host gets packets as they are; what it sends is not translated.
+        let as_they_are = matches!(method, Some(Method::Dr | Method::Tun(_)));
+        if as_they_are && port.host.is_some() {
+            return Some(());
+        }
         format!(
-            "found {rip}, an address of port {}; must be another host's: the director serves nothing itself",
+            "found {rip}, an address of port {}; must be another host's: the director serves nothing itself, and its host \
+             only with dr or tun, if the port has a `host`",
             port.name
         )
     } else if surroundings.local_addresses.contains(&rip) {

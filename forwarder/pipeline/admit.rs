@@ -237,7 +237,7 @@ impl Shard {
         let kept = entry.template().and_then(|template| self.follow_template(service, ServerId(template.server)));
         let first = match kept {
             Some(server) => {
-                let first = self.first(parsed, server);
+                let first = self.first(parsed, self.at_home(server));
                 shared.live.bind(server.id, first.active);
                 first
             }
@@ -262,13 +262,23 @@ impl Shard {
         (server.weight > 0 || !self.services.policy.expire_quiescent_template).then_some(server)
     }
 
+    /// A real server that is the director itself gets the packets of DR and TUN as they are, and no wire sees them.
+    fn at_home(&self, server: RealServer) -> RealServer {
+        match server.method {
+            Method::Dr | Method::Tun if self.next_hops.is_local(server.address) => {
+                RealServer { method: Method::Local, next_hop: None, ..server }
+            }
+            _ => server,
+        }
+    }
+
     /// Picks a real server and counts the conn that it will get, under one lock: the next pick sees it.
     fn pick(&mut self, service: &Service, parsed: &Parsed, key: &Key, now: Now) -> Option<First> {
         let flow = Flow { client: key.src(), client_port: key.sport(), vip: key.dst(), vip_port: key.dport() };
         let moment = Moment { now_ms: now.ms, random: self.random.u64(..) };
         let live = &self.shared.live;
         let mut pool = service.lock(live);
-        let first = self.first(parsed, pool.pick(&flow, &moment)?);
+        let first = self.first(parsed, self.at_home(pool.pick(&flow, &moment)?));
         live.bind(first.server.id, first.active);
         Some(first)
     }

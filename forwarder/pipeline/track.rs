@@ -2,7 +2,7 @@
 
 use super::{Batch, Class, Now, Parsed, Shard, Step};
 use crate::services::ServerId;
-use crate::wire::protocol;
+use crate::wire::{self, protocol};
 use conntrack::states::tcp::{self, State};
 use conntrack::states::{self, Seen, sctp, udp};
 use conntrack::{Direction, Hit, Key};
@@ -74,6 +74,12 @@ impl Shard {
             self.table.conn_mut(hit.id).set_replies_seen();
             self.follow(parsed, Hit { direction: Direction::Outbound, ..hit }, now);
         }
+    }
+
+    /// The director answered a TCP segment with a RST, as the conn's real server.
+    pub fn saw_reset(&mut self, hit: Hit, now: Now) {
+        let reset = Parsed { protocol: protocol::TCP, class: Class::Flow, signal: wire::tcp::RST, ..Parsed::NOTHING };
+        self.follow_state(&reset, Hit { direction: Direction::Outbound, ..hit }, now);
     }
 
     /// A TCP or SCTP packet that may change its conn's state.

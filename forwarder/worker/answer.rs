@@ -7,11 +7,12 @@ use super::reassemble::is_chain;
 use crate::fragments::Cut;
 use crate::neigh::Route;
 use crate::pipeline::classify::ETHERNET_BYTES;
-use crate::pipeline::{Fate, Now, Parsed, Reason, Tell};
+use crate::pipeline::{Class, Fate, Now, Parsed, Reason, Tell};
 use crate::port::{Frame, Port};
 use crate::rewrite::icmp::{self, Cause};
 use crate::rewrite::reset::reset;
-use crate::wire::{self, protocol};
+use crate::wire::{self, protocol, tcp};
+use conntrack::Hit;
 use std::net::IpAddr;
 
 /// Longest answer made in place, Ethernet header included. (An echo reply is as long as its request and has its own frame.)
@@ -46,6 +47,21 @@ impl<P: Port> Worker<P> {
             true => self.pass(port, &frame),
             false => self.answer(port, frame, parsed, now),
         }
+    }
+
+    /// A packet of a conn whose real server is the director itself: as it came, to the host that carries the VIP; who else would
+    /// answer says that nothing listens (recorded), and a RST ends the conn as a server's does.
+    #[cold]
+    pub(super) fn deliver(&mut self, frame: P::Frame, parsed: &Parsed, hit: Hit, now: Now) {
+        let port = usize::from(parsed.port);
+        let (_, destination) = addresses(&frame.bytes()[usize::from(parsed.l3)..]);
+        if self.is_hosts(port, destination) {
+            return self.pass(port, &frame);
+        }
+        if parsed.class == Class::Flow && parsed.protocol == protocol::TCP && parsed.signal & tcp::RST == 0 {
+            self.shard.saw_reset(hit, now);
+        }
+        self.answer(port, frame, parsed, now);
     }
 
     /// A packet that neither a conn nor the host takes. For an own address it is answered as a host does, for another one it

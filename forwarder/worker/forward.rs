@@ -56,6 +56,8 @@ impl<P: Port> Worker<P> {
                 Ok(towards) => self.hold(frame, towards, Kept { cut, routed_from: None }, now),
                 Err((reason, tell)) => self.refuse(port, frame, parsed, reason, tell, now),
             },
+            // Of such a conn nothing leaves, so no packet of it finds a way.
+            Err(_) if self.shard.table.conn(hit.id).method() == Method::Local => self.deliver(frame, parsed, hit, now),
             Err((reason, tell)) => self.refuse(port, frame, parsed, reason, tell, now),
         }
     }
