@@ -18,7 +18,8 @@ setup:
 	@setup/setup.sh
 
 build: setup
-	$(CARGO) build --release --bin uvs
+	$(CARGO) build --release --package uvs --bin uvs
+	$(CARGO) build --release --package uvs-preload
 
 demo: build
 	@$(AS_ROOT) $(TARGET)/release/uvs demo $(ARGS)
