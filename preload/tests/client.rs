@@ -253,6 +253,7 @@ fn used_again() {
     // SAFETY: the number is the datagram socket's now, and the client's socket forgets it.
     let reused = unsafe { UnixDatagram::from(OwnedFd::from_raw_fd(client.number())) };
     std::mem::forget(client);
+    far.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
     reused.send_to(b"with an address", folder.path().join("far")).unwrap();
     let mut said = [0; 64];
     assert_eq!(far.recv(&mut said).unwrap(), 15);
