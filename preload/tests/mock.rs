@@ -45,8 +45,10 @@ struct Told {
     clients: usize,
     /// Somebody has asked for it.
     gave_family: bool,
-    /// Commands of the family, in order.
+    /// Commands of the family that were answered, in order.
     commands: Vec<u8>,
+    /// And those that were not.
+    unanswered: Vec<u8>,
     /// A service's identity, its attributes, its servers'.
     services: Vec<Service>,
 }
@@ -65,11 +67,18 @@ pub const DEL_SERVER: u8 = 7;
 pub const GET_SERVER: u8 = 8;
 pub const GET_CONFIG: u8 = 13;
 pub const GET_INFO: u8 = 15;
-pub const FLUSH: u8 = 17;
+const FLUSH: u8 = 17;
 
 impl Default for Told {
     fn default() -> Told {
-        Told { manner: Manner::Answers, clients: 0, gave_family: false, commands: Vec::new(), services: Vec::new() }
+        Told {
+            manner: Manner::Answers,
+            clients: 0,
+            gave_family: false,
+            commands: Vec::new(),
+            unanswered: Vec::new(),
+            services: Vec::new(),
+        }
     }
 }
 
@@ -114,20 +123,24 @@ impl Mock {
         self.state.told.lock().unwrap().clients
     }
 
-    pub fn commands(&self) -> Vec<u8> {
-        self.state.told.lock().unwrap().commands.clone()
-    }
-
-    /// Waits until it was told so many commands of this kind.
+    /// Waits until it has answered so many commands of this kind.
     #[track_caller]
     pub fn wait_for(&self, command: u8, count: usize) {
-        let count_of = |told: &Told| told.commands.iter().filter(|seen| **seen == command).count();
-        let (told, late) = self
-            .state
-            .changed
-            .wait_timeout_while(self.state.told.lock().unwrap(), Duration::from_secs(60), |told| count_of(told) < count)
-            .unwrap();
-        assert!(!late.timed_out(), "{} of {count} commands {command}; all: {:?}", count_of(&told), told.commands);
+        self.wait(|told| told.commands.iter().filter(|seen| **seen == command).count() >= count);
+    }
+
+    /// Waits until it has not answered one.
+    #[track_caller]
+    pub fn wait_for_unanswered(&self, command: u8) {
+        self.wait(|told| told.unanswered.contains(&command));
+    }
+
+    #[track_caller]
+    fn wait(&self, until: impl Fn(&Told) -> bool) {
+        let told = self.state.told.lock().unwrap();
+        let limit = Duration::from_secs(60);
+        let (told, late) = self.state.changed.wait_timeout_while(told, limit, |told| !until(told)).unwrap();
+        assert!(!late.timed_out(), "answered {:?}, did not answer {:?}", told.commands, told.unanswered);
     }
 }
 
@@ -165,18 +178,20 @@ impl State {
             }
             let request = Message::of(&datagram[..length]);
             self.tell(|told| told.gave_family |= request.kind == CONTROLLER);
-            if request.kind == FAMILY {
-                let manner = self.tell(|told| {
-                    told.commands.push(request.command());
-                    told.manner
-                });
+            let manner = self.tell(|told| told.manner);
+            if request.kind == FAMILY && manner != Manner::Answers {
+                self.tell(|told| told.unanswered.push(request.command()));
                 match manner {
                     Manner::Stops => continue,
-                    Manner::Dies => break,
-                    Manner::Answers | Manner::Resets => {}
+                    _ => break,
                 }
             }
-            if self.answer(&request).iter().any(|answer| client.send(answer).is_err()) {
+            // ipvsadm hangs up when it has read what it wants, before the acknowledgement.
+            let heard = self.answer(&request).iter().all(|answer| client.send(answer).is_ok());
+            if request.kind == FAMILY {
+                self.tell(|told| told.commands.push(request.command()));
+            }
+            if !heard {
                 break;
             }
         }
