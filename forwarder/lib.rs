@@ -10,6 +10,7 @@ pub mod demo;
 pub mod director;
 #[cfg(feature = "dpdk")]
 pub mod dpdk;
+pub mod exec;
 pub mod fragments;
 pub mod host;
 pub mod local_ports;

@@ -34,6 +34,8 @@ enum Command {
     Reload(control::ReloadArgs),
     /// Ask a running director
     Show(control::ShowArgs),
+    /// Run a program (ipvsadm, keepalived) whose IPVS is the director, not the kernel
+    Exec(uvs::exec::ExecArgs),
     /// Build a network of namespaces with clients and real servers, run the director in it and show where requests go
     #[cfg(feature = "dpdk")]
     Demo(uvs::demo::DemoArgs),
@@ -58,6 +60,7 @@ fn main() -> ExitCode {
         Command::Check { config, against: Some(old) } => compare(&old, &config),
         Command::Reload(args) => control::reload(&args, &mut std::io::stdout().lock()).map_err(Into::into),
         Command::Show(args) => control::show(&args, &mut std::io::stdout().lock()).map_err(Into::into),
+        Command::Exec(args) => Err(uvs::exec::exec(&args).into()),
         #[cfg(feature = "dpdk")]
         Command::Demo(args) => return uvs::demo::run(&args),
         #[cfg(feature = "dpdk")]

@@ -10,6 +10,10 @@ mod capture;
 mod check;
 #[cfg(feature = "dpdk")]
 mod director;
+mod exec;
+#[path = "../../preload/tests/library.rs"]
+#[allow(dead_code)] // The library's own tests start programs with it.
+mod library;
 mod program;
 mod reload;
 #[cfg(feature = "dpdk")]
