@@ -4,14 +4,22 @@
 #   make test                 set up, then every check and every test; end to end only as root
 #   make appliance [KINDS=…]  the director on bound NICs, in virtual machines: as root, minutes
 #   make setup | build | bench | clean
+#
+#   make install [PREFIX=/usr/local] [DESTDIR=]   what `make build` built, where it is used; as root
+#   make deb [DEB=folder]                         the same as a Debian package
 
 CARGO ?= cargo
 ARGS ?=
+PREFIX ?= /usr/local
+DESTDIR ?=
 TARGET := $(or $(CARGO_TARGET_DIR),target)
+# Where the two things to install are, and where the package goes.
+BUILT ?= $(TARGET)/release
+DEB ?= $(BUILT)
 AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo)
 export PATH := $(PATH):/usr/sbin:/sbin
 
-.PHONY: setup build demo test bench appliance clean
+.PHONY: setup build demo test bench appliance install deb clean
 .NOTPARALLEL:
 
 setup:
@@ -52,6 +60,13 @@ bench: build
 appliance: build
 	@SETUP_LIST=$(CURDIR)/tests/appliance/packages.txt setup/setup.sh
 	@$(AS_ROOT) tests/appliance/run.sh $(TARGET)/release/uvs $(KINDS)
+
+# Neither builds: root often has no cargo.
+install:
+	@setup/install.sh "$(BUILT)" "$(DESTDIR)" "$(PREFIX)"
+
+deb:
+	@setup/deb.sh "$(BUILT)" "$(DEB)"
 
 clean:
 	$(CARGO) clean

@@ -14,6 +14,7 @@ pub mod exec;
 pub mod fragments;
 pub mod host;
 pub mod local_ports;
+pub mod manual;
 pub mod neigh;
 pub mod pipeline;
 pub mod port;

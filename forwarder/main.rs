@@ -1,6 +1,6 @@
 //! The command line of UVS. Each command lives where its work does; this file only names them.
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -46,6 +46,9 @@ enum Command {
     #[cfg(feature = "dpdk")]
     #[command(hide = true)]
     Decap(uvs::demo::decap::DecapArgs),
+    /// Write the manual pages and the shells' completions
+    #[command(hide = true)]
+    Manual(uvs::manual::ManualArgs),
 }
 
 fn main() -> ExitCode {
@@ -67,6 +70,7 @@ fn main() -> ExitCode {
         Command::Bench(args) => return uvs::bench::run(&args),
         #[cfg(feature = "dpdk")]
         Command::Decap(args) => return uvs::demo::decap::run(&args),
+        Command::Manual(args) => uvs::manual::write(&args, Arguments::command()).map_err(Into::into),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

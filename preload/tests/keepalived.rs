@@ -108,3 +108,22 @@ fn checks_go_on_while_directors_come_and_go() {
 fn listen(port: u16) -> TcpListener {
     TcpListener::bind(("127.0.0.1", port)).unwrap()
 }
+
+/// What people are told to paste. It is complained of only because this machine has no such interface.
+#[test]
+fn the_file_in_the_readme_is_understood() {
+    let readme = include_str!("../../README.md");
+    let start = readme.find("vrrp_instance web {").expect("README.md has a keepalived.conf");
+    let file = readme[start..].split("```").next().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let conf = folder.path().join("keepalived.conf");
+    let complaints = |file: &str| -> Vec<String> {
+        std::fs::write(&conf, file).unwrap();
+        let mut keepalived = preloaded("keepalived", folder.path());
+        let output = keepalived.arg("--config-test").arg("--use-file").arg(&conf).output().unwrap();
+        let lines = String::from_utf8(output.stderr).unwrap();
+        lines.lines().filter(|line| !line.contains("nterface")).map(String::from).collect()
+    };
+    assert_eq!(complaints(file), [String::new(); 0]);
+    assert_eq!(complaints(&file.replace("delay_loop", "delay_lop")).len(), 1, "the test cannot tell");
+}

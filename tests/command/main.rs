@@ -11,6 +11,7 @@ mod check;
 #[cfg(feature = "dpdk")]
 mod director;
 mod exec;
+mod install;
 #[path = "../../preload/tests/library.rs"]
 #[allow(dead_code)] // The library's own tests start programs with it.
 mod library;
