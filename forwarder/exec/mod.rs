@@ -23,9 +23,9 @@ const PRELOAD: &str = "LD_PRELOAD";
 /// Arguments of `uvs exec`.
 #[derive(Clone, Debug, clap::Args)]
 pub struct ExecArgs {
-    /// Directory of the running director's sockets
-    #[arg(long, value_name = "DIR", default_value = "/run/uvs")]
-    pub run_dir: PathBuf,
+    /// Directory of the running director's sockets [default: what UVS_RUN_DIR says, else /run/uvs]
+    #[arg(long, value_name = "DIR")]
+    pub run_dir: Option<PathBuf>,
     /// The program and its arguments
     #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true, value_names = ["PROGRAM", "ARGS"])]
     pub command: Vec<OsString>,
@@ -35,7 +35,7 @@ pub struct ExecArgs {
 #[derive(Debug, thiserror::Error)]
 pub enum ExecError {
     /// It is not a path that the library takes.
-    #[error("--run-dir {}: must be an absolute path of at most {RUN_DIR_BYTES_MAX} bytes", .0.display())]
+    #[error("run_dir {}: must be an absolute path of at most {RUN_DIR_BYTES_MAX} bytes", .0.display())]
     RunDir(PathBuf),
     /// There is no library.
     #[error(transparent)]
@@ -60,7 +60,7 @@ pub fn exec(args: &ExecArgs) -> ExecError {
 }
 
 fn prepare(args: &ExecArgs) -> Result<Command, ExecError> {
-    let run_dir = &args.run_dir;
+    let run_dir = &args.run_dir.clone().unwrap_or_else(run_dir);
     if !run_dir.is_absolute() || run_dir.as_os_str().len() > RUN_DIR_BYTES_MAX {
         return Err(ExecError::RunDir(run_dir.clone()));
     }
@@ -75,6 +75,11 @@ fn prepare(args: &ExecArgs) -> Result<Command, ExecError> {
     // A shell's name for it is what it may print.
     command.arg0(name).args(arguments).env(RUN_DIR, run_dir).env(PRELOAD, before_others(&library));
     Ok(command)
+}
+
+/// Whoever has told the library has told us.
+fn run_dir() -> PathBuf {
+    std::env::var_os(RUN_DIR).map_or_else(|| config::Director::default().run_dir, PathBuf::from)
 }
 
 fn connect(run_dir: &Path) -> io::Result<()> {

@@ -10,7 +10,8 @@
 //! ever), no panic, nothing printed. State is a table of atomics by descriptor, which a fork copies.
 //!
 //! Limits: descriptors below [`descriptors::DESCRIPTORS_MAX`]; what a socket asks of other families after it asked for IPVS goes to
-//! the director; duplicates of a descriptor (`dup`) are not known; static and setuid programs are not reached at all.
+//! the director; duplicates of a descriptor (`dup`) are not known, nor `read`, `write`, `sendmmsg` and `recvmmsg` on it; static and
+//! setuid programs, and those that make system calls without the C library (Go), are not reached at all.
 
 #![no_std]
 

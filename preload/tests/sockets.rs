@@ -14,10 +14,14 @@ fn client(role: &str, run_dir: &Path) -> Command {
     command
 }
 
-/// Runs the client to its end. A failed assertion of its is printed by it.
+/// Runs the client to its end.
 #[track_caller]
 fn passes(role: &str, run_dir: &Path) {
-    assert!(client(role, run_dir).status().unwrap().success(), "client {role}");
+    let output = client(role, run_dir).output().unwrap();
+    let said = [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned()).concat();
+    assert!(output.status.success(), "client {role}: {said}");
+    // What it could not do here.
+    said.lines().filter(|line| line.starts_with("skipped")).for_each(|line| println!("{line}"));
 }
 
 /// A client that does its part when it is told to.

@@ -147,6 +147,8 @@ fn scripts_and_paths() {
     fs::set_permissions(&script, Permissions::from_mode(0o755)).unwrap();
     let outcome = installed.exec(&[script.to_str().unwrap()]);
     assert_eq!((outcome.status, outcome.out), (Some(0), format!("{}\n", installed.library().display())));
+    let told = seen(installed.uvs().env("UVS_RUN_DIR", "/none").args(["sh", "-c", "echo $UVS_RUN_DIR"]));
+    assert_eq!((told.status, told.out.as_str()), (Some(0), "/none\n"));
     let relative = seen(installed.uvs().args(["--run-dir", "run", "true"]));
-    assert_eq!(relative.errors, "uvs: --run-dir run: must be an absolute path of at most 80 bytes\n");
+    assert_eq!(relative.errors, "uvs: run_dir run: must be an absolute path of at most 80 bytes\n");
 }
