@@ -2,8 +2,11 @@
 
 use std::net::SocketAddr;
 
+use ipvs_netlink::{Edit, Errno, Ipvs, ServiceId, Stats};
+
 use crate::director::{ConnChunk, Cursor, Director, ReloadId};
 use crate::filter::ConnFilter;
+use crate::proc_net::ProcNet;
 use crate::show::*;
 
 #[derive(Default)]
@@ -16,6 +19,49 @@ pub(crate) struct MockDirector {
     pub(crate) asked: usize,
     /// Reloads so far; every other one is refused.
     pub(crate) reloads: u64,
+    /// Services as tools know them, each with its servers.
+    pub(crate) ipvs: Vec<(ipvs_netlink::Service, Vec<ipvs_netlink::RealServer>)>,
+    /// What tools had it do.
+    pub(crate) edits: Vec<Edit>,
+    /// What its workers counted.
+    pub(crate) totals: Vec<Stats>,
+}
+
+impl Ipvs for MockDirector {
+    fn services(&self) -> Vec<ServiceId> {
+        self.ipvs.iter().map(|(service, _)| service.id).collect()
+    }
+
+    fn service(&self, id: &ServiceId) -> Option<ipvs_netlink::Service> {
+        self.ipvs.iter().map(|(service, _)| service).find(|service| service.id == *id).cloned()
+    }
+
+    fn has_service(&self, id: &ServiceId) -> bool {
+        Ipvs::service(self, id).is_some()
+    }
+
+    fn real_servers(&self, id: &ServiceId) -> Vec<ipvs_netlink::RealServer> {
+        self.ipvs.iter().find(|(service, _)| service.id == *id).map_or_else(Vec::new, |(_, servers)| servers.clone())
+    }
+
+    fn timeouts(&self) -> ipvs_netlink::Timeouts {
+        ipvs_netlink::Timeouts { tcp: 900, tcp_fin: 120, udp: 300 }
+    }
+
+    fn daemons(&self) -> Vec<ipvs_netlink::Daemon> {
+        Vec::new()
+    }
+
+    fn edit(&mut self, edit: &Edit) -> Result<(), Errno> {
+        self.edits.push(edit.clone());
+        Ok(())
+    }
+}
+
+impl ProcNet for MockDirector {
+    fn totals(&self) -> Vec<Stats> {
+        self.totals.clone()
+    }
 }
 
 impl Director for MockDirector {

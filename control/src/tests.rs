@@ -15,7 +15,7 @@ use crate::*;
 /// Runs `ask` while a mock director with so many conns serves its run directory.
 fn with_director<T>(conns_count: u64, ask: impl FnOnce(&Path) -> T) -> T {
     let dir = TempDir::new().unwrap();
-    let mut admin = Admin::bind(dir.path()).unwrap();
+    let mut admin = Admin::bind(&RunDir::claim(dir.path()).unwrap()).unwrap();
     let done = AtomicBool::new(false);
     std::thread::scope(|scope| {
         scope.spawn(|| {

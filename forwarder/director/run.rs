@@ -22,7 +22,7 @@ use crate::worker::limit::ANSWERS_PER_S;
 use crate::worker::peers::{CHAINED_MAX, HANDED_MAX, Peers};
 use crate::worker::{Worker, WorkerPort};
 use config::{Config, Idle, Trunk};
-use control::{Admin, show};
+use control::{Admin, RunDir, show};
 use nix::sys::signal::{SigSet, Signal};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use std::hash::{BuildHasher, Hasher, RandomState};
@@ -49,7 +49,8 @@ pub fn run(config: Config, file: &Path) -> Result<(), Failure> {
     }
     let hung_up = Arc::new(AtomicBool::new(false));
     signal_hook::flag::register(SIGHUP, hung_up.clone())?;
-    let mut admin = Admin::bind(&config.director.run_dir)?;
+    let run_dir = RunDir::claim(&config.director.run_dir)?;
+    let mut admin = Admin::bind(&run_dir)?;
     let plan = eal_plan(&config)?;
     let _claims = claims(&config, &plan)?;
     let mut eal = Eal::start(&plan)?;

@@ -27,6 +27,25 @@ pub struct Stats {
     pub outbound_bytes_per_s: u64,
 }
 
+impl std::ops::Add for Stats {
+    type Output = Stats;
+
+    fn add(self, other: Stats) -> Stats {
+        Stats {
+            conns: self.conns + other.conns,
+            inbound_packets: self.inbound_packets + other.inbound_packets,
+            outbound_packets: self.outbound_packets + other.outbound_packets,
+            inbound_bytes: self.inbound_bytes + other.inbound_bytes,
+            outbound_bytes: self.outbound_bytes + other.outbound_bytes,
+            conns_per_s: self.conns_per_s + other.conns_per_s,
+            inbound_packets_per_s: self.inbound_packets_per_s + other.inbound_packets_per_s,
+            outbound_packets_per_s: self.outbound_packets_per_s + other.outbound_packets_per_s,
+            inbound_bytes_per_s: self.inbound_bytes_per_s + other.inbound_bytes_per_s,
+            outbound_bytes_per_s: self.outbound_bytes_per_s + other.outbound_bytes_per_s,
+        }
+    }
+}
+
 /// Bytes are whole even in the narrow form.
 const NARROW_BYTES: [u16; 2] = [4, 5];
 

@@ -1,10 +1,12 @@
 //! One client of the admin socket, as the director sees it: requests come in, an answer goes out as fast as the client takes it.
 
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{ErrorKind, Read};
 use std::os::unix::net::UnixStream;
 
 use super::answer::{self, Answer};
+use crate::clients::{self, Client as _};
 use crate::director::Director;
+use crate::outbound::Outbound;
 use crate::protocol::{Ending, REQUEST_BYTES_MAX, Request};
 
 /// How long a client may neither send nor read anything.
@@ -18,9 +20,7 @@ pub(super) struct Client {
     stream: UnixStream,
     /// What came and is not yet a whole line; at most one request and its newline.
     inbound: Vec<u8>,
-    /// What is to be sent, from `sent` on.
-    outbound: Vec<u8>,
-    sent: usize,
+    outbound: Outbound,
     answer: Answer,
     /// When something last moved.
     moved_ms: u64,
@@ -35,22 +35,23 @@ enum Stage {
     Gone,
 }
 
+impl clients::Client for Client {
+    fn is_gone(&self) -> bool {
+        self.stage == Stage::Gone
+    }
+}
+
 impl Client {
-    pub(super) fn new(stream: UnixStream, now_ms: u64) -> io::Result<Client> {
-        stream.set_nonblocking(true)?;
-        Ok(Client {
+    /// Of a stream that does not block.
+    pub(super) fn new(stream: UnixStream, now_ms: u64) -> Client {
+        Client {
             stream,
             inbound: Vec::new(),
-            outbound: Vec::new(),
-            sent: 0,
+            outbound: Outbound::default(),
             answer: Answer::Ended,
             moved_ms: now_ms,
             stage: Stage::Open,
-        })
-    }
-
-    pub(super) fn is_gone(&self) -> bool {
-        self.stage == Stage::Gone
+        }
     }
 
     /// One turn: read, answer, write; whatever can be done now, within `chunks_left`.
@@ -64,7 +65,7 @@ impl Client {
             if self.answer.is_ended() && !self.take_request(director) {
                 break;
             }
-            if *chunks_left == 0 || !self.answer.next_chunk(director, &mut self.outbound) {
+            if *chunks_left == 0 || !self.answer.next_chunk(director, &mut self.outbound.bytes) {
                 break;
             }
             *chunks_left -= 1;
@@ -89,7 +90,7 @@ impl Client {
 
     /// Bytes that wait for the client to read.
     pub(super) fn pending(&self) -> usize {
-        self.outbound.len() - self.sent
+        self.outbound.pending()
     }
 
     fn read(&mut self, now_ms: u64) {
@@ -134,29 +135,17 @@ impl Client {
     }
 
     fn reject(&mut self, reason: String) {
-        self.outbound.extend(answer::line(&Ending::Error(reason)));
+        self.outbound.bytes.extend(answer::line(&Ending::Error(reason)));
         self.inbound.clear();
         self.stage = Stage::Closing;
     }
 
     fn write(&mut self, now_ms: u64) {
-        while self.pending() > 0 && !self.is_gone() {
-            match self.stream.write(&self.outbound[self.sent..]) {
-                Ok(count) => {
-                    self.sent += count;
-                    self.moved_ms = now_ms;
-                }
-                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(_) => self.stage = Stage::Gone,
-            }
+        match self.outbound.write(&self.stream) {
+            Ok(true) => self.moved_ms = now_ms,
+            Ok(false) => {}
+            Err(_) => self.stage = Stage::Gone,
         }
-        if self.pending() == 0 {
-            self.outbound.clear();
-        } else {
-            self.outbound.drain(..self.sent);
-        }
-        self.sent = 0;
     }
 }
 

@@ -5,6 +5,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::Shutdown;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
 
 use proptest::prelude::*;
 use tempfile::TempDir;
@@ -19,6 +20,11 @@ const TURNS_MAX: usize = 200_000;
 /// No chunk of the mock's conns is longer.
 const CHUNK_BYTES_MAX: usize = 256 * 256;
 
+/// Listens in a folder.
+fn bind(path: &Path) -> Result<Admin, BindError> {
+    Admin::bind(&RunDir::claim(path)?)
+}
+
 struct Bench {
     dir: TempDir,
     admin: Admin,
@@ -29,7 +35,7 @@ struct Bench {
 impl Bench {
     fn new(conns_count: u64) -> Bench {
         let dir = TempDir::new().unwrap();
-        let admin = Admin::bind(dir.path()).unwrap();
+        let admin = bind(dir.path()).unwrap();
         Bench { dir, admin, director: MockDirector { conns_count, ..MockDirector::default() }, now_ms: 0 }
     }
 
@@ -41,7 +47,7 @@ impl Bench {
 
     fn turn(&mut self) -> bool {
         let busy = self.admin.turn(&mut self.director, self.now_ms);
-        for client in &self.admin.clients {
+        for client in &self.admin.0.all {
             assert!(client.pending() <= PENDING_BYTES_LOW + CHUNK_BYTES_MAX, "{} bytes wait", client.pending());
         }
         busy
@@ -143,7 +149,7 @@ fn a_request_may_come_in_pieces_and_several_at_once() {
     client.write_all(VERSION.repeat(100).as_bytes()).unwrap();
     client.shutdown(Shutdown::Write).unwrap();
     (0..20).for_each(|_| _ = bench.turn());
-    assert!(bench.admin.clients.is_empty());
+    assert!(bench.admin.0.all.is_empty());
     let mut all = String::new();
     client.read_to_string(&mut all).unwrap();
     assert_eq!(all, VERSION_ANSWER.repeat(100), "all are answered though the client sends no more");
@@ -188,10 +194,10 @@ fn a_client_that_stops_reading_costs_little_and_is_dropped_in_time() {
     bench.assert_serves(&mut other);
     bench.now_ms = SILENCE_MS_MAX;
     bench.assert_serves(&mut other);
-    assert_eq!(bench.admin.clients.len(), 2, "in time, just");
+    assert_eq!(bench.admin.0.all.len(), 2, "in time, just");
     bench.now_ms += 1;
     bench.assert_serves(&mut other);
-    assert_eq!(bench.admin.clients.len(), 1);
+    assert_eq!(bench.admin.0.all.len(), 1);
 }
 
 #[test]
@@ -201,7 +207,7 @@ fn a_client_that_says_nothing_is_dropped_in_time() {
     bench.turn();
     bench.now_ms = SILENCE_MS_MAX;
     bench.turn();
-    assert_eq!(bench.admin.clients.len(), 1);
+    assert_eq!(bench.admin.0.all.len(), 1);
     bench.now_ms += 1;
     assert_eq!(bench.answer(&mut silent), "<hung up>");
 }
@@ -280,21 +286,21 @@ fn a_client_that_hangs_up_in_the_middle_is_forgotten() {
     bench.turn();
     drop(client);
     (0..3).for_each(|_| _ = bench.turn());
-    assert!(bench.admin.clients.is_empty());
+    assert!(bench.admin.0.all.is_empty());
 }
 
 #[test]
 fn the_socket_is_for_root_and_goes_with_the_director() {
     let dir = TempDir::new().unwrap();
     let run_dir = dir.path().join("run/uvs");
-    let admin = Admin::bind(&run_dir).unwrap();
+    let admin = bind(&run_dir).unwrap();
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!(mode(&admin.path()), 0o600);
     assert_eq!(mode(&run_dir) & 0o022, 0, "nobody else may put a socket there");
     let path = admin.path();
     drop(admin);
     assert!(!path.exists());
-    Admin::bind(&run_dir).unwrap();
+    bind(&run_dir).unwrap();
 }
 
 #[test]
@@ -305,7 +311,7 @@ fn what_a_dead_director_left_is_replaced() {
     fs::create_dir(dir.path().join(".admin.new")).unwrap();
     drop(UnixListener::bind(dir.path().join(".admin.new/admin.sock")).unwrap());
     fs::write(dir.path().join("admin.lock"), "99999\n").unwrap();
-    bench.admin = Admin::bind(dir.path()).unwrap();
+    bench.admin = bind(dir.path()).unwrap();
     let mut client = bench.connect();
     bench.assert_serves(&mut client);
     let left: Vec<_> = fs::read_dir(dir.path()).unwrap().map(|file| file.unwrap().file_name()).collect();
@@ -315,7 +321,7 @@ fn what_a_dead_director_left_is_replaced() {
 #[test]
 fn a_living_director_is_not_disturbed() {
     let mut bench = Bench::new(0);
-    let refusal = Admin::bind(bench.dir.path()).unwrap_err().to_string();
+    let refusal = bind(bench.dir.path()).unwrap_err().to_string();
     let place = bench.dir.path().display().to_string();
     let pid = std::process::id();
     assert_eq!(
@@ -330,9 +336,9 @@ fn a_living_director_is_not_disturbed() {
 fn another_directors_socket_is_left_alone() {
     let dir = TempDir::new().unwrap();
     let run_dir = dir.path().join("run");
-    let first = Admin::bind(&run_dir).unwrap();
+    let first = bind(&run_dir).unwrap();
     fs::remove_dir_all(&run_dir).unwrap();
-    let second = Admin::bind(&run_dir).unwrap();
+    let second = bind(&run_dir).unwrap();
     drop(first);
     assert!(second.path().exists());
 }
@@ -349,7 +355,7 @@ fn a_run_dir_that_cannot_be_says_why() {
         (&long, "must be at most 107"),
     ];
     for (run_dir, expect) in rows {
-        let message = Admin::bind(run_dir).unwrap_err().to_string();
+        let message = bind(run_dir).unwrap_err().to_string();
         assert!(message.starts_with(dir.path().to_str().unwrap()) && message.contains(expect), "{message}");
     }
 }
@@ -369,6 +375,6 @@ proptest! {
         bench.assert_serves(&mut other);
         bench.now_ms = SILENCE_MS_MAX + 1;
         bench.assert_serves(&mut other);
-        prop_assert_eq!(bench.admin.clients.len(), 1);
+        prop_assert_eq!(bench.admin.0.all.len(), 1);
     }
 }

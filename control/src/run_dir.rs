@@ -1,21 +1,25 @@
-//! Where the director listens: a run directory that belongs to one director at a time.
+//! Where the director listens: a run directory that belongs to one director at a time, and the sockets in it.
 //!
 //! The lock on `admin.lock` says whose it is: the kernel drops it with the process, however that ends, so nobody guesses from a socket
 //! file or a process id. The lock file itself stays: removing it would let two directors lock two files of one name.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, chown};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use crate::protocol::SOCKET_NAME;
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, listen, socket_with};
 
 const LOCK_NAME: &str = "admin.lock";
-/// The socket is made in here and moved out once its mode is right, so that it is never open to all, whatever the umask.
+/// A socket is made in here and moved out once its mode is right, so that it is never open to all, whatever the umask.
 const NURSERY_NAME: &str = ".admin.new";
 /// Longest path of a Unix socket, without its final zero (unix(7): sun_path).
 const SOCKET_PATH_BYTES_MAX: usize = 107;
+
+/// Clients that may wait to be accepted.
+const BACKLOG: i32 = 128;
 
 /// Why the director cannot listen.
 #[derive(Debug, thiserror::Error)]
@@ -54,42 +58,69 @@ fn cure(error: &io::Error) -> &'static str {
     }
 }
 
-/// A claimed run directory with its listening socket.
+/// A claimed run directory.
+#[derive(Clone, Debug)]
+pub struct RunDir {
+    path: PathBuf,
+    /// Held as long as somebody listens here.
+    lock: Arc<File>,
+}
+
+/// What goes over a socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Bytes in a row.
+    Stream,
+    /// Packets.
+    Packets,
+}
+
+/// A listening socket. Dropping it removes its file.
 #[derive(Debug)]
-pub(super) struct Place {
-    pub(super) listener: UnixListener,
-    run_dir: PathBuf,
+pub(crate) struct Socket {
+    pub(crate) listener: UnixListener,
+    path: PathBuf,
     /// Device and inode of our socket: if someone removed the directory under us, the file there may be another director's.
-    socket_id: (u64, u64),
-    _lock: File,
+    id: (u64, u64),
+    _lock: Arc<File>,
 }
 
-impl Place {
-    pub(super) fn claim(run_dir: &Path) -> Result<Place, BindError> {
-        let socket = run_dir.join(SOCKET_NAME);
-        let nursery = run_dir.join(NURSERY_NAME);
-        if nursery.join(SOCKET_NAME).as_os_str().len() > SOCKET_PATH_BYTES_MAX {
-            return Err(BindError::TooLong { socket: nursery.join(SOCKET_NAME) });
+impl RunDir {
+    /// Claims a directory, which is made with mode 0755 if it is missing. A living director is not disturbed.
+    pub fn claim(path: &Path) -> Result<RunDir, BindError> {
+        DirBuilder::new().recursive(true).mode(0o755).create(path).map_err(at(path, "make the directory"))?;
+        Ok(RunDir { lock: Arc::new(lock(path)?), path: path.to_owned() })
+    }
+
+    /// The directory.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Listens at a socket of this name, for root and perhaps a group. One that a dead director left is replaced.
+    pub(crate) fn listen(&self, name: &str, kind: Kind, group: Option<u32>) -> Result<Socket, BindError> {
+        let (path, nursery) = (self.path.join(name), self.path.join(NURSERY_NAME));
+        if nursery.join(name).as_os_str().len() > SOCKET_PATH_BYTES_MAX {
+            return Err(BindError::TooLong { socket: nursery.join(name) });
         }
-        DirBuilder::new().recursive(true).mode(0o755).create(run_dir).map_err(at(run_dir, "make the directory"))?;
-        let lock = lock(run_dir)?;
-        let listener = listen(&nursery, &socket)?;
-        let socket_id = file_id(&socket).map_err(at(&socket, "look at the socket"))?;
-        Ok(Place { listener, run_dir: run_dir.to_owned(), socket_id, _lock: lock })
-    }
-
-    pub(super) fn socket_path(&self) -> PathBuf {
-        self.run_dir.join(SOCKET_NAME)
+        let listener = listen_at(&nursery, &path, kind, group)?;
+        let id = file_id(&path).map_err(at(&path, "look at the socket"))?;
+        Ok(Socket { listener, path, id, _lock: self.lock.clone() })
     }
 }
 
-impl Drop for Place {
+impl Socket {
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Drop for Socket {
     fn drop(&mut self) {
-        let socket = self.socket_path();
-        if file_id(&socket).is_ok_and(|id| id == self.socket_id)
-            && let Err(error) = fs::remove_file(&socket)
+        if file_id(&self.path).is_ok_and(|id| id == self.id)
+            && let Err(error) = fs::remove_file(&self.path)
         {
-            log::warn!("{}: cannot remove the admin socket: {error}", socket.display());
+            log::warn!("{}: cannot remove the socket: {error}", self.path.display());
         }
     }
 }
@@ -121,20 +152,32 @@ fn who_holds(lock: &mut File) -> String {
     }
 }
 
-fn listen(nursery: &Path, socket: &Path) -> Result<UnixListener, BindError> {
+fn listen_at(nursery: &Path, path: &Path, kind: Kind, group: Option<u32>) -> Result<UnixListener, BindError> {
     // Left by a director that was killed just here; the lock is ours, so nobody is in it.
     match fs::remove_dir_all(nursery) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(at(nursery, "remove")(error)),
         _ => {}
     }
     DirBuilder::new().mode(0o700).create(nursery).map_err(at(nursery, "make the directory"))?;
-    let newborn = nursery.join(SOCKET_NAME);
-    let listener = UnixListener::bind(&newborn).map_err(at(&newborn, "make the socket"))?;
-    listener.set_nonblocking(true).map_err(at(&newborn, "make the socket non-blocking"))?;
-    fs::set_permissions(&newborn, Permissions::from_mode(0o600)).map_err(at(&newborn, "set the mode"))?;
-    fs::rename(&newborn, socket).map_err(at(socket, "put the socket in place"))?;
+    let newborn = nursery.join(path.file_name().unwrap_or_default());
+    let listener = bound(&newborn, kind).map_err(at(&newborn, "make the socket"))?;
+    let mode = if group.is_some() { 0o660 } else { 0o600 };
+    chown(&newborn, None, group).map_err(at(&newborn, "give the socket to the group"))?;
+    fs::set_permissions(&newborn, Permissions::from_mode(mode)).map_err(at(&newborn, "set the mode"))?;
+    fs::rename(&newborn, path).map_err(at(path, "put the socket in place"))?;
     fs::remove_dir(nursery).map_err(at(nursery, "remove"))?;
     Ok(listener)
+}
+
+fn bound(path: &Path, kind: Kind) -> io::Result<UnixListener> {
+    let kind = match kind {
+        Kind::Stream => SocketType::STREAM,
+        Kind::Packets => SocketType::SEQPACKET,
+    };
+    let socket = socket_with(AddressFamily::UNIX, kind, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK, None)?;
+    bind(&socket, &SocketAddrUnix::new(path)?)?;
+    listen(&socket, BACKLOG)?;
+    Ok(socket.into())
 }
 
 fn file_id(path: &Path) -> io::Result<(u64, u64)> {

@@ -1,0 +1,69 @@
+//! The socket that stock ipvsadm and keepalived come to, by a library that is loaded into them: the kernel's IPVS protocol, a packet of
+//! the socket for each datagram of netlink. It lives in the control thread: a turn never blocks, does a bounded amount, and holds a
+//! bounded amount for each client.
+//!
+//! The kernel demands CAP_NET_ADMIN of whoever as much as looks. Here root may do all, and so may whoever the director runs as; the
+//! socket's mode lets nobody else in but a group, which may look.
+
+mod client;
+#[cfg(test)]
+mod tests;
+
+use std::path::Path;
+
+use ipvs_netlink::{DATAGRAM_BYTES_MAX, Ipvs};
+use rustix::event::PollFd;
+
+use crate::clients::Clients;
+use crate::run_dir::{BindError, Kind, RunDir};
+use client::Client;
+
+/// Name of the socket in the run directory.
+const SOCKET_NAME: &str = "ipvs.sock";
+/// Clients at once. For one more, who has been idle the longest is hung up on: keepalived says nothing for hours, and comes again
+/// when it has something to say.
+const CLIENTS_MAX: usize = 64;
+/// Requests done and packets of lists made in one turn, for all clients together: some milliseconds.
+const PACKETS_PER_TURN: usize = 64;
+
+/// The socket `<run_dir>/ipvs.sock` and the clients that are connected to it. Dropping it removes the socket.
+#[derive(Debug)]
+pub struct IpvsSocket {
+    clients: Clients<Client>,
+    /// Where a datagram is received.
+    room: Vec<u8>,
+}
+
+impl IpvsSocket {
+    /// Listens in the run directory, for root, and for a group (by its number) that may look.
+    pub fn bind(run_dir: &RunDir, group: Option<u32>) -> Result<IpvsSocket, BindError> {
+        let socket = run_dir.listen(SOCKET_NAME, Kind::Packets, group)?;
+        Ok(IpvsSocket { clients: Clients::new(socket), room: vec![0; DATAGRAM_BYTES_MAX] })
+    }
+
+    /// Path of the socket.
+    pub fn path(&self) -> &Path {
+        self.clients.socket.path()
+    }
+
+    /// Serves whoever is there. Returns true if a client could be served further at once.
+    pub fn turn(&mut self, ipvs: &mut dyn Ipvs, now_ms: u64) -> bool {
+        self.clients.accept(CLIENTS_MAX, |clients, stream| {
+            if clients.len() >= CLIENTS_MAX {
+                let idle = clients.iter().enumerate().filter(|(_, client)| client.is_idle());
+                let Some((longest, _)) = idle.min_by_key(|(_, client)| client.moved_ms()) else { return Ok(None) };
+                clients.swap_remove(longest);
+            }
+            Client::new(stream, now_ms).map(Some)
+        });
+        let mut packets_left = PACKETS_PER_TURN;
+        let room = &mut self.room;
+        self.clients.serve(|client| client.serve(ipvs, room, &mut packets_left, now_ms));
+        packets_left == 0
+    }
+
+    /// What would let a client be served further.
+    pub fn wakers(&self) -> impl Iterator<Item = PollFd<'_>> {
+        self.clients.wakers()
+    }
+}
