@@ -39,6 +39,8 @@ pub struct Director {
     pub neighbors_max: u32,
     /// Where the sockets live: an absolute path.
     pub run_dir: PathBuf,
+    /// A group of users who may look at the director as ipvsadm and keepalived do, by name.
+    pub group: Option<String>,
     /// What a worker without frames does.
     pub idle: Idle,
     /// Packets for other hosts are routed.
@@ -85,6 +87,7 @@ impl Default for Director {
             servers_max: 65_536,
             neighbors_max: 8_192,
             run_dir: PathBuf::from("/run/uvs"),
+            group: None,
             idle: Idle::Adaptive,
             forward: true,
         }
@@ -98,7 +101,7 @@ impl Default for Eal {
 }
 
 pub(crate) const DIRECTOR_KEYS: &[&str] =
-    &["workers", "conns_max", "templates_max", "servers_max", "neighbors_max", "run_dir", "idle", "forward"];
+    &["workers", "conns_max", "templates_max", "servers_max", "neighbors_max", "run_dir", "idle", "forward", "group"];
 pub(crate) const EAL_KEYS: &[&str] = &["huge_pages", "memory_mb", "args"];
 
 pub(crate) fn read_director(root: &Table) -> Director {
@@ -119,6 +122,7 @@ pub(crate) fn read_director(root: &Table) -> Director {
     if let Some(idle) = table.get("idle").and_then(|v| v.word(&[("adaptive", Idle::Adaptive), ("busy", Idle::Busy)])) {
         director.idle = idle;
     }
+    director.group = table.get("group").and_then(|v| read_group(&v));
     director.forward = table.get("forward").and_then(|v| v.truth()).unwrap_or(director.forward);
     director
 }
@@ -149,6 +153,15 @@ fn read_run_dir(value: &Value) -> Option<PathBuf> {
     value.text(&right, |text| {
         let sound = text.starts_with('/') && text.len() <= RUN_DIR_BYTES_MAX && !text.contains('\0');
         sound.then(|| PathBuf::from(text))
+    })
+}
+
+/// Whether there is such a group the machine says, at start.
+fn read_group(value: &Value) -> Option<String> {
+    let right = "the name of a group of users, such as \"monitoring\"";
+    let is_letter = |letter: char| letter.is_ascii_graphic() && !":,/".contains(letter);
+    value.text(right, |text| {
+        (!text.is_empty() && text.len() <= 32 && text.chars().all(is_letter)).then(|| text.to_string())
     })
 }
 

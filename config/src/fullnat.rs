@@ -7,7 +7,7 @@ use ipnet::IpNet;
 
 use crate::address::{check_global, read_prefix};
 use crate::network::Network;
-use crate::read::{NOT_YET, Table, Value};
+use crate::read::{Table, Value};
 
 /// Bound of the number of local addresses, all prefixes together; each is worth 64 k conns to each server.
 pub const LOCAL_ADDRESSES_MAX: usize = 4096;
@@ -18,15 +18,16 @@ pub struct FullNat {
     /// Every local address of the prefixes, in the file's order, but those that no host can have (the first and last of
     /// a connected subnet). None of them is also a VIP, an own address, a gateway or a real server.
     pub local_addresses: Vec<IpAddr>,
+    /// What tools call masquerading is FullNAT: they have no other word for it.
+    pub masquerade: bool,
 }
 
-pub(crate) const KEYS: &[&str] = &["local_addresses"];
-const LATER: &[(&str, &str)] = &[("masquerade", NOT_YET)];
+pub(crate) const KEYS: &[&str] = &["local_addresses", "masquerade"];
 
 pub(crate) fn read(root: &Table, network: &Network) -> FullNat {
     let mut fullnat = FullNat::default();
     let Some(table) = root.table("fullnat") else { return fullnat };
-    table.check_keys(KEYS, LATER);
+    table.check_keys(KEYS, &[]);
     let mut known = HashSet::new();
     for item in table.get("local_addresses").iter().flat_map(|v| v.items(LOCAL_ADDRESSES_MAX)) {
         let Some(prefix) = read_prefix(&item) else { continue };
@@ -36,6 +37,12 @@ pub(crate) fn read(root: &Table, network: &Network) -> FullNat {
         if fullnat.local_addresses.len() > LOCAL_ADDRESSES_MAX {
             item.fault(format!("found more than {LOCAL_ADDRESSES_MAX} local addresses; must be fewer"));
             break;
+        }
+    }
+    if let Some(value) = table.get("masquerade") {
+        fullnat.masquerade = value.truth().unwrap_or_default();
+        if fullnat.masquerade && !table.has("local_addresses") {
+            value.fault("found true without `local_addresses`; must be false, or there be addresses to speak from");
         }
     }
     fullnat

@@ -12,6 +12,7 @@
 //! | | `servers_max` | `65_536` | real servers of all services |
 //! | | `neighbors_max` | `8_192` | neighbours |
 //! | | `run_dir` | `"/run/uvs"` | absolute path |
+//! | | `group` | none | a group of users who may look as `ipvsadm -L` does; nobody but root may otherwise |
 //! | | `idle` | `"adaptive"` | `"adaptive"`, `"busy"` |
 //! | | `forward` | `true` | packets for other hosts are routed |
 //! | `[eal]` | `huge_pages` | `"auto"` | `"auto"`, `"require"`, `"off"` |
@@ -31,6 +32,7 @@
 //! | `[[route]]` | `destination`, `via` | needed | prefix, router next door |
 //! | | `port` | by subnet | as above |
 //! | `[fullnat]` | `local_addresses` | `[]` | prefixes; every address of them |
+//! | | `masquerade` | `false` | `true`: what tools call masquerading (`ipvsadm -m`) is FullNAT |
 //! | `[timeouts]` | `tcp` (`tcp_established`), `tcp_fin` (`tcp_fin_wait`), `udp` | the kernel's | `"1s"` to `"24d"` |
 //! | | `tcp_syn_sent`, `tcp_syn_recv`, `tcp_time_wait`, `tcp_close`, `tcp_close_wait`, `tcp_last_ack`, `tcp_listen`, `tcp_synack` | the kernel's | likewise |
 //! | | `sctp_init1`, `sctp_init`, `sctp_cookie_sent`, `sctp_cookie_replied`, `sctp_cookie_wait`, `sctp_cookie`, `sctp_cookie_echoed`, `sctp_established`, `sctp_shutdown_sent`, `sctp_shutdown_received`, `sctp_shutdown_ack_sent`, `sctp_rejected`, `sctp_closed` | the kernel's | likewise |

@@ -28,6 +28,6 @@ pub use seed::Seed;
 
 pub use states::Timeouts;
 pub use table::{Hit, Table, TableFull};
-pub use templates::{Entry, Service, Template, TemplateId, TemplateKey, Templates, TemplatesFull};
+pub use templates::{Entry, Netmask, Service, Template, TemplateId, TemplateKey, Templates, TemplatesFull};
 pub use tick::Tick;
 pub use timers::Verdict;

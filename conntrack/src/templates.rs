@@ -20,7 +20,7 @@ mod shard;
 mod tests;
 
 pub use entry::Entry;
-pub use key::{Service, TemplateKey};
+pub use key::{Netmask, Service, TemplateKey};
 use shard::Shard;
 
 /// The place of a template; what a conn remembers of it.

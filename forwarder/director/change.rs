@@ -1,5 +1,6 @@
-//! Another configuration for a director that runs. Afterwards whatever the file names is as it says; what it does not name, and
-//! its predecessor did not, is somebody else's (a tool's, at run time) and stays. Conns of what is the same feel nothing.
+//! Another configuration for a director that runs. Afterwards the services that the file names are as it says, with all of their
+//! real servers; one that it does not name, and its predecessor did not, is somebody else's (a tool's, at run time) and stays. Conns
+//! of what is the same feel nothing.
 //!
 //! All or nothing: what could refuse a part of it is asked before the first part is done. What is compared with the new file is
 //! the book, not the old file: tools may have changed it since.
@@ -65,28 +66,26 @@ impl Control {
             self.change_ways();
         }
         self.expect_servers(&edits);
+        self.read_file_for_tools(&new);
         self.change_policy();
         self.change_services(&edits, before.fullnat != new.fullnat);
         self.change_servers(&edits);
+        self.save_all();
         let named: HashSet<_> = named(&difference).collect();
         let set_back = edits.services.iter().map(|edit| edit.matching).filter(|matching| !named.contains(matching));
         Ok(Applied { set_back: set_back.collect(), difference })
     }
 
     fn edits<'a>(&self, old: &Config, new: &'a Config) -> Edits<'a> {
-        let mut before: HashMap<ServiceKey, &Service> = by_key(old).collect();
-        let edit = |service: &'a Service| {
-            let was = before.remove(&settings::service_key(&service.matching));
-            self.edit_of(was, service, settings::service_spec(new, service))
-        };
+        let stay: HashSet<ServiceKey> = by_key(new).map(|(key, _)| key).collect();
+        let edit = |service: &'a Service| self.edit_of(service, settings::service_spec(new, service));
         let services = new.services.iter().filter_map(edit).collect();
-        let gone =
-            by_key(old).map(|(key, _)| key).filter(|key| before.contains_key(key) && self.book.has_service(*key));
+        let gone = by_key(old).map(|(key, _)| key).filter(|key| !stay.contains(key) && self.book.has_service(*key));
         Edits { remove: gone.collect(), services }
     }
 
     /// None: the service is as the file says.
-    fn edit_of<'a>(&self, was: Option<&Service>, now: &'a Service, spec: ServiceSpec) -> Option<ServiceEdit<'a>> {
+    fn edit_of<'a>(&self, now: &'a Service, spec: ServiceSpec) -> Option<ServiceEdit<'a>> {
         let key = settings::service_key(&now.matching);
         let found = self.book.get(key);
         let listed: HashMap<SocketAddr, &Listed> =
@@ -94,13 +93,13 @@ impl Control {
         let stay: HashSet<_> = now.servers.iter().map(|server| server.address).collect();
         let put =
             now.servers.iter().filter(|said| !listed.get(&said.address).is_some_and(|listed| is_as_said(listed, said)));
-        let gone = was.iter().flat_map(|was| &was.servers).map(|server| server.address);
+        let gone = listed.keys().copied().filter(|address| !stay.contains(address));
         let edit = ServiceEdit {
             matching: now.matching,
             key,
             is_there: found.is_some(),
             spec: found.is_none_or(|(service, _)| service.spec() != spec).then_some(spec),
-            remove: gone.filter(|address| !stay.contains(address) && listed.contains_key(address)).collect(),
+            remove: gone.collect(),
             put: put.collect(),
         };
         (edit.spec.is_some() || !edit.remove.is_empty() || !edit.put.is_empty()).then_some(edit)
@@ -130,8 +129,9 @@ impl Control {
         })
     }
 
-    fn change_policy(&mut self) {
-        let policy = settings::policy(&self.config);
+    pub(super) fn change_policy(&mut self) {
+        let mut policy = settings::policy(&self.config);
+        policy.timeouts = self.with_tools_timeouts(policy.timeouts);
         if *self.book.policy() != policy {
             self.book.set_policy(policy);
         }
@@ -205,5 +205,6 @@ fn named(difference: &Difference) -> impl Iterator<Item = Matching> + '_ {
 
 fn is_as_said(listed: &Listed, said: &RealServer) -> bool {
     let spec = settings::server_spec(said);
-    (listed.server.method, listed.server.weight, listed.thresholds) == (spec.method, spec.weight, spec.thresholds)
+    let told = (listed.server.method, listed.tunnel, listed.server.weight, listed.thresholds);
+    told == (spec.method, spec.tunnel, spec.weight, spec.thresholds)
 }

@@ -4,6 +4,7 @@
 use super::listing::Listings;
 use super::rates::Rates;
 use super::reload::Reloads;
+use super::tools::Tools;
 use super::{network, settings};
 use crate::host::{self, HostEnds, WorkerHost};
 use crate::local_ports::{Failure, LocalPorts};
@@ -91,6 +92,7 @@ pub struct Control {
     pub(super) traffic_retired: HashMap<ServiceKey, TrafficCounts>,
     /// What goes through services and real servers each second.
     pub(super) rates: Rates,
+    pub(super) tools: Tools,
     /// Times that local ports ran out, by local address and real server.
     pub(super) local_port_failures: HashMap<(IpAddr, ServerId), u64>,
     /// Clients use up the ports of as many pairs as they like.
@@ -134,6 +136,7 @@ impl Control {
             traffic_before: HashMap::new(),
             traffic_retired: HashMap::new(),
             rates: Rates::default(),
+            tools: Tools::default(),
             local_port_failures: HashMap::new(),
             local_port_lines: Allowance::new(10, 10_000),
             forget_ms: now.ms,
@@ -144,6 +147,8 @@ impl Control {
             config,
         };
         control.add_services()?;
+        let config = control.config.clone();
+        control.read_file_for_tools(&config);
         let lcores = control.config.director.workers.clone();
         let hosted: Vec<_> = control.config.ports.iter().map(|port| port.host.is_some()).collect();
         let (hosts, host_ends) = host::rings(&hosted, workers);
@@ -376,7 +381,7 @@ impl Control {
     }
 
     /// What all workers counted for a real server's place, whoever had it.
-    fn traffic_of_place(&self, id: ServerId) -> TrafficCounts {
+    pub(super) fn traffic_of_place(&self, id: ServerId) -> TrafficCounts {
         let mut sum = TrafficCounts::default();
         for worker in &self.workers {
             sum += worker.traffic[id.0 as usize].counts();

@@ -21,6 +21,7 @@ pub mod settings;
 mod show;
 #[cfg(feature = "dpdk")]
 mod started;
+mod tools;
 
 pub use change::Applied;
 pub use control::{Control, StartError, WorkerParts};

@@ -22,7 +22,7 @@ use crate::worker::limit::ANSWERS_PER_S;
 use crate::worker::peers::{CHAINED_MAX, HANDED_MAX, Peers};
 use crate::worker::{Worker, WorkerPort};
 use config::{Config, Idle, Trunk};
-use control::{Admin, RunDir, show};
+use control::{Admin, IpvsSocket, ProcSocket, RunDir, show};
 use nix::sys::signal::{SigSet, Signal};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use std::hash::{BuildHasher, Hasher, RandomState};
@@ -49,6 +49,7 @@ pub fn run(config: Config, file: &Path) -> Result<(), Failure> {
     }
     let hung_up = Arc::new(AtomicBool::new(false));
     signal_hook::flag::register(SIGHUP, hung_up.clone())?;
+    let group = config.director.group.as_deref().map(number_of_group).transpose()?;
     let run_dir = RunDir::claim(&config.director.run_dir)?;
     let mut admin = Admin::bind(&run_dir)?;
     let plan = eal_plan(&config)?;
@@ -63,13 +64,19 @@ pub fn run(config: Config, file: &Path) -> Result<(), Failure> {
     let macs = macs(&config, &devices);
     let (mut control, parts) = Control::new(config.clone(), &macs, seed, clock.now())?;
     control.set_file(std::path::absolute(file)?);
+    let kept = control.restore(run_dir.path());
     let (host, mut follower) = start_host(&config, &macs, &mut control)?.unzip();
     say_plan(&config, &eal, &devices, &pool);
     let mut devices = devices;
     let ports = start_devices(&mut control, &config, &mut devices, parts.len(), fault)?;
     say_steering(&config, &devices);
     let launched = start_workers(&eal, &config, ports, parts, clock, &stop)?;
-    log::info!("running; admin socket {}", admin.path().display());
+    let mut ipvs = IpvsSocket::bind(&run_dir, group)?;
+    let mut proc_net = ProcSocket::bind(&run_dir, group)?;
+    log::info!("running; sockets admin, ipvs and proc in {}", run_dir.path().display());
+    if kept > 0 {
+        log::info!("{kept} services that tools had made are there again");
+    }
     started::tell(State::Ready);
 
     let mut bonds = Bonds::of(&devices, &config.devices());
@@ -84,15 +91,18 @@ pub fn run(config: Config, file: &Path) -> Result<(), Failure> {
         }
         bonds.turn(&mut control, now.ms);
         control.turn(now);
-        let busy = admin.turn(&mut Answering { control: &mut control, ports: &ports }, now.ms);
+        let mut busy = ipvs.turn(&mut control, now.ms);
+        let answering = &mut Answering { control: &mut control, ports: &ports };
+        busy |= proc_net.turn(answering, now.ms);
+        busy |= admin.turn(answering, now.ms);
         if !busy {
-            std::thread::sleep(CONTROL_SLEEP);
+            control::wait(ipvs.wakers().chain(proc_net.wakers()), CONTROL_SLEEP);
         }
     }
 
     log::info!("stopping");
     started::tell(State::Stopping);
-    drop(admin);
+    drop((admin, ipvs, proc_net));
     drop(host);
     launched.into_iter().for_each(lcore::Launched::join);
     for device in &mut devices {
@@ -102,6 +112,12 @@ pub fn run(config: Config, file: &Path) -> Result<(), Failure> {
     eal.cleanup()?;
     log::info!("stopped");
     Ok(())
+}
+
+fn number_of_group(name: &str) -> Result<u32, Failure> {
+    let group = nix::unistd::Group::from_name(name)?;
+    let group = group.ok_or_else(|| format!("director.group: found {name:?}; must be a group of this machine"))?;
+    Ok(group.gid.as_raw())
 }
 
 #[derive(Clone, Copy)]

@@ -6,9 +6,9 @@ use crate::services::book::{ServerSpec, ServiceSpec};
 use crate::services::{Defense, MarkRule, Persistence, Policy, ServiceKey};
 use crate::steer::Steer;
 use config::{Config, Family, Matching};
-use conntrack::Method;
 use conntrack::states::Timeouts;
 use conntrack::states::tcp::State;
+use conntrack::{Method, Netmask};
 use sched::{Flags, Kind, Settings, TableSize, Thresholds};
 
 /// What every conn follows.
@@ -94,10 +94,13 @@ pub fn service_spec(config: &Config, service: &config::Service) -> ServiceSpec {
             lblcr_expiration_ms: seconds(config.ipvs.lblcr_expiration),
             ..Settings::default()
         },
-        persistence: service
-            .persistent
-            .as_ref()
-            .map(|persistent| Persistence { timeout_s: persistent.timeout_s, prefix_bits: persistent.netmask }),
+        persistence: service.persistent.as_ref().map(|persistent| Persistence {
+            timeout_s: persistent.timeout_s,
+            netmask: match service.matching.family() {
+                Family::V4 => Netmask::prefix_v4(persistent.netmask),
+                Family::V6 => Netmask::prefix_v6(persistent.netmask),
+            },
+        }),
         one_packet: service.one_packet,
         steer: steer(service.steer),
     }

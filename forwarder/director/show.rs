@@ -8,7 +8,7 @@ use crate::services::book::Listed;
 use crate::services::live::TrafficCounts;
 use crate::services::{ServerId, Service, ServiceKey};
 use crate::worker::rings::{Listing, Order, shown_protocol};
-use conntrack::{Method, Tick, states};
+use conntrack::{Method, Netmask, Tick, states};
 use control::show::{self, Name};
 use control::{ConnChunk, ConnFilter, Cursor, ReloadId};
 use hashbrown::{HashMap, HashSet};
@@ -144,7 +144,7 @@ impl Control {
             scheduler: service.scheduler.to_string().into(),
             flags: flags(service),
             persistent_s: service.persistence.map(|persistence| persistence.timeout_s),
-            netmask: service.persistence.and_then(|persistence| netmask(service.key, persistence.prefix_bits)),
+            netmask: service.persistence.and_then(|persistence| netmask(service.key, persistence.netmask)),
             one_packet: service.one_packet,
             totals: traffic(self.service_traffic(service.key)),
             rates: traffic(self.rates_of_service(service.key)),
@@ -203,7 +203,7 @@ impl Control {
         ConnChunk { conns, next: next.map(|next| cursor(after_workers, next)) }
     }
 
-    fn templates_by_server(&self) -> HashMap<ServerId, u32> {
+    pub(super) fn templates_by_server(&self) -> HashMap<ServerId, u32> {
         let mut counts = HashMap::new();
         if !self.shared.templates.is_empty() {
             self.shared.templates.visit(self.now.tick, |template| {
@@ -319,16 +319,11 @@ fn flags(service: &Service) -> Vec<Name> {
 }
 
 /// As ipvsadm prints it; none if each client is its own.
-fn netmask(key: ServiceKey, prefix_bits: u8) -> Option<Name> {
-    let v6 = match key {
-        ServiceKey::Endpoint { vip, .. } => vip.is_ipv6(),
-        ServiceKey::Mark { v6, .. } => v6,
-    };
-    match (v6, prefix_bits) {
-        (false, 32) | (true, 128) => None,
-        (true, bits) => Some(bits.to_string().into()),
-        (false, bits) => {
-            ipnet::Ipv4Net::new(Ipv4Addr::UNSPECIFIED, bits).ok().map(|net| net.netmask().to_string().into())
-        }
+fn netmask(key: ServiceKey, netmask: Netmask) -> Option<Name> {
+    match key.is_v6() {
+        false if netmask.to_v4() == u32::MAX => None,
+        false => Some(Ipv4Addr::from_bits(netmask.to_v4()).to_string().into()),
+        true if netmask.count() == 128 => None,
+        true => Some(netmask.count().to_string().into()),
     }
 }

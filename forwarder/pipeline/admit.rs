@@ -227,7 +227,7 @@ impl Shard {
         now: Now,
     ) -> Result<NewConn, Reason> {
         let shared = self.shared.clone();
-        let client = TemplateKey::mask(key.src(), persistence.prefix_bits);
+        let client = TemplateKey::mask(key.src(), persistence.netmask);
         let of_service = match service.key {
             ServiceKey::Mark { mark, .. } => conntrack::Service::Mark(mark),
             ServiceKey::Endpoint { protocol, vip, port } => conntrack::Service::Address { protocol, vip, port },

@@ -12,7 +12,7 @@ use crate::neigh::NextHopId;
 use crate::steer::{Steer, Steering};
 use crate::wire::protocol;
 use conntrack::states::Timeouts;
-use conntrack::{Key, Method};
+use conntrack::{Key, Method, Netmask};
 use hashbrown::{HashMap, HashSet};
 use ipnet::IpNet;
 pub use live::{LiveTable, ServerId, ServiceId};
@@ -44,6 +44,14 @@ pub enum ServiceKey {
 }
 
 impl ServiceKey {
+    /// Is it for packets of IPv6?
+    pub fn is_v6(&self) -> bool {
+        match self {
+            ServiceKey::Endpoint { vip, .. } => vip.is_ipv6(),
+            ServiceKey::Mark { v6, .. } => *v6,
+        }
+    }
+
     /// The VIP; none of a mark.
     pub fn vip(&self) -> Option<IpAddr> {
         match self {
@@ -100,8 +108,8 @@ pub struct RealServer {
 pub struct Persistence {
     /// Seconds after the last conn.
     pub timeout_s: u32,
-    /// Clients that share these leading bits of their address count as one.
-    pub prefix_bits: u8,
+    /// Clients that are the same after it count as one.
+    pub netmask: Netmask,
 }
 
 /// In the place of a protocol: the servers of a mark's service take any.

@@ -1,7 +1,7 @@
 //! What a recording told the kernel, as edits of the director: `ipvsadm` lines and nft's mark rules. It reads what the tools
 //! take, not what the recordings at hand happen to say; a word that it does not know ends the case with a fault.
 
-use conntrack::Method;
+use conntrack::{Method, Netmask};
 use sched::{Flags, Settings, Thresholds};
 use std::net::{IpAddr, SocketAddr};
 use uvs::director::Control;
@@ -152,19 +152,9 @@ impl Said {
     fn service_spec(&self, key: ServiceKey) -> Result<ServiceSpec, String> {
         let scheduler = self.scheduler.as_deref().unwrap_or("wlc");
         let has = |end: &str| self.flags.iter().any(|flag| flag.ends_with(end));
-        let v6 = match key {
-            ServiceKey::Endpoint { vip, .. } => vip.is_ipv6(),
-            ServiceKey::Mark { v6, .. } => v6,
-        };
-        let prefix_bits = match &self.netmask {
-            None => {
-                if v6 {
-                    128
-                } else {
-                    32
-                }
-            }
-            Some(mask) => prefix_bits(mask)?,
+        let netmask = match &self.netmask {
+            None => netmask_of(key, if key.is_v6() { 128 } else { 32 }),
+            Some(mask) => netmask_of(key, prefix_bits(mask)?),
         };
         Ok(ServiceSpec {
             scheduler: scheduler.parse().map_err(|_| format!("{scheduler:?} is no scheduler"))?,
@@ -172,7 +162,7 @@ impl Said {
                 flags: Flags { port: has("-port"), fallback: has("-fallback") },
                 ..Settings::default()
             },
-            persistence: self.persistent_s.map(|timeout_s| Persistence { timeout_s, prefix_bits }),
+            persistence: self.persistent_s.map(|timeout_s| Persistence { timeout_s, netmask }),
             one_packet: self.one_packet,
             steer: Default::default(),
         })
@@ -199,6 +189,11 @@ pub fn endpoint(text: &str) -> Result<SocketAddr, String> {
     text.parse()
         .or_else(|_| bare.parse::<IpAddr>().map(|address| SocketAddr::new(address, 0)))
         .map_err(|_| format!("{text:?} is no address with a port"))
+}
+
+/// These leading bits of a client of the service.
+pub fn netmask_of(key: ServiceKey, bits: u8) -> Netmask {
+    if key.is_v6() { Netmask::prefix_v6(bits) } else { Netmask::prefix_v4(bits) }
 }
 
 fn prefix_bits(mask: &str) -> Result<u8, String> {

@@ -1,6 +1,7 @@
 //! Scheduler recordings: each connect is a frame, and the server is whoever the frame that leaves is for. Edits go through
 //! control as an operator's would, so trash, thresholds, templates and counters are the director's own.
 
+use crate::ipvsadm::netmask_of;
 use crate::kit::{Lab, Left, host_mac, port_mac};
 use crate::outcome::Outcome;
 use crate::trace::{Case, Connect, Counts, Event, Protocol, Server, Service, Step};
@@ -104,7 +105,7 @@ impl<'a> Replay<'a> {
         let any_client: IpAddr = if v6 { "::".parse().unwrap() } else { "0.0.0.0".parse().unwrap() };
         let persistence = (service.persistent_s > 0).then(|| Persistence {
             timeout_s: service.persistent_s,
-            prefix_bits: service.netmask_bits(any_client) as u8,
+            netmask: netmask_of(key, service.netmask_bits(any_client) as u8),
         });
         let spec = ServiceSpec {
             steer: Default::default(),

@@ -33,6 +33,7 @@ mod services;
 mod show;
 mod states;
 mod steering;
+mod tools;
 mod vlans;
 mod ways;
 mod workers;

@@ -49,7 +49,7 @@ impl Difference {
             .marks
             .iter()
             .map(|marks| format!("mark: other rules, {} instead of {}", marks.after.len(), marks.before.len()));
-        let fullnat = self.fullnat.iter().flat_map(local_addresses);
+        let fullnat = self.fullnat.iter().flat_map(fullnat);
         let ways = self.ways.iter().map(ToString::to_string);
         ways.chain(removed).chain(added).chain(changed).chain(marks).chain(ipvs).chain(timeouts).chain(fullnat)
     }
@@ -144,15 +144,22 @@ fn arrows<T>(place: &str, changed: &Changed<T>, values: fn(&T) -> Values) -> imp
         .map(move |(key, before, after)| format!("{place}{key}: {before} → {after}"))
 }
 
-fn local_addresses(changed: &Changed<FullNat>) -> Vec<String> {
+fn fullnat(changed: &Changed<FullNat>) -> Vec<String> {
     let only_in = |one: &FullNat, other: &FullNat| {
         let known: std::collections::HashSet<_> = other.local_addresses.iter().collect();
         one.local_addresses.iter().filter(|address| !known.contains(address)).count()
     };
     let (added, removed) = (only_in(&changed.after, &changed.before), only_in(&changed.before, &changed.after));
-    let mut lines = vec![format!("fullnat.local_addresses: {added} added, {removed} removed")];
+    let mut lines = Vec::new();
+    if added + removed > 0 {
+        lines.push(format!("fullnat.local_addresses: {added} added, {removed} removed"));
+    }
     if removed > 0 {
         lines.push("fullnat.local_addresses: replies to a removed address are not answered for any more".into());
+    }
+    let (before, after) = (changed.before.masquerade, changed.after.masquerade);
+    if before != after {
+        lines.push(format!("fullnat.masquerade: {before} → {after}"));
     }
     lines
 }

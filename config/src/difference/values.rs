@@ -17,7 +17,8 @@ pub(super) fn differing(before: Values, after: Values) -> impl Iterator<Item = (
 }
 
 pub(super) fn director(director: &Director) -> Values {
-    let Director { workers, conns_max, templates_max, servers_max, neighbors_max, run_dir, idle, forward } = director;
+    let Director { workers, conns_max, templates_max, servers_max, neighbors_max, run_dir, group, idle, forward } =
+        director;
     let idle = match idle {
         Idle::Adaptive => "adaptive",
         Idle::Busy => "busy",
@@ -29,6 +30,7 @@ pub(super) fn director(director: &Director) -> Values {
         ("servers_max", servers_max.to_string()),
         ("neighbors_max", neighbors_max.to_string()),
         ("run_dir", run_dir.display().to_string()),
+        ("group", or_none(group.as_deref())),
         ("idle", idle.into()),
         ("forward", forward.to_string()),
     ]

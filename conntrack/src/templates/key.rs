@@ -20,6 +20,37 @@ pub enum Service {
     Mark(u32),
 }
 
+/// Which bits of a client's address count. In IPv4 any may: ipvsadm takes 0.0.0.24 for a mask, and the kernel obeys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Netmask(u128);
+
+impl Netmask {
+    /// The first `bits` bits of an IPv4 address.
+    pub fn prefix_v4(bits: u8) -> Netmask {
+        Netmask::v4(u32::MAX.checked_shl(32 - u32::from(bits.min(32))).unwrap_or(0))
+    }
+
+    /// The first `bits` bits of an IPv6 address.
+    pub fn prefix_v6(bits: u8) -> Netmask {
+        Netmask(u128::MAX.checked_shl(128 - u32::from(bits.min(128))).unwrap_or(0))
+    }
+
+    /// These bits of an IPv4 address.
+    pub fn v4(bits: u32) -> Netmask {
+        Netmask(bits.into())
+    }
+
+    /// The bits, if it is of IPv4.
+    pub fn to_v4(self) -> u32 {
+        self.0 as u32
+    }
+
+    /// How many bits count.
+    pub fn count(self) -> u8 {
+        self.0.count_ones() as u8
+    }
+}
+
 /// Which template: the client's address after the service's netmask, and the service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct TemplateKey(pub(super) Key);
@@ -43,17 +74,11 @@ impl TemplateKey {
         Some(TemplateKey(key))
     }
 
-    /// The first `prefix_bits` bits of an address, the others zero.
-    pub fn mask(client: IpAddr, prefix_bits: u8) -> IpAddr {
+    /// The bits of a client's address that the mask leaves, the others zero.
+    pub fn mask(client: IpAddr, netmask: Netmask) -> IpAddr {
         match client {
-            IpAddr::V4(v4) => {
-                let mask = u32::MAX.checked_shl(32 - u32::from(prefix_bits.min(32))).unwrap_or(0);
-                IpAddr::V4(Ipv4Addr::from_bits(v4.to_bits() & mask))
-            }
-            IpAddr::V6(v6) => {
-                let mask = u128::MAX.checked_shl(128 - u32::from(prefix_bits.min(128))).unwrap_or(0);
-                IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & mask))
-            }
+            IpAddr::V4(v4) => IpAddr::V4(Ipv4Addr::from_bits(v4.to_bits() & netmask.to_v4())),
+            IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & netmask.0)),
         }
     }
 

@@ -163,7 +163,10 @@ fn masks() {
         ("fd10::5", 128, "fd10::5"),
     ];
     for (client, bits, masked) in rows {
-        assert_eq!(TemplateKey::mask(client.parse().unwrap(), bits), masked.parse::<std::net::IpAddr>().unwrap());
+        let client: IpAddr = client.parse().unwrap();
+        let netmask = if client.is_ipv4() { Netmask::prefix_v4(bits) } else { Netmask::prefix_v6(bits) };
+        assert_eq!(TemplateKey::mask(client, netmask), masked.parse::<IpAddr>().unwrap());
+        assert_eq!(netmask.count(), bits);
     }
 }
 
