@@ -179,11 +179,13 @@ fn conns_as_the_kernel_lists_them() {
     let [four, six, ..] = &mock::conns()[..] else { unreachable!() };
     let four = Conn { client: address("10.1.2.3:30004"), vip: address("10.99.0.1:80"), expires_s: 871, ..four.clone() };
     let template = Conn { client: address("10.4.5.0:0"), state: "ASSURED".into(), expires_s: 5, ..four.clone() };
+    let of_ftp = Conn { vip: address("10.99.0.1:21"), server: address("10.0.0.11:21"), ..template.clone() };
     let mixed = Conn { server: address("[fd16::6]:80"), ..four.clone() };
     let plain = text::Conns::Plain;
     let rows = [
         (plain, &four, "TCP 0A010203 7534 0A630001 0050 0A00000B 1F90 ESTABLISHED     871\n"),
         (plain, &template, "TCP 0A040500 0000 0A630001 0050 0A00000B 1F90 ASSURED           5\n"),
+        (plain, &of_ftp, "TCP 0A040500 0000 0A630001 0000 0A00000B 0000 ASSURED           5\n"),
         (
             plain,
             &mixed,

@@ -11,6 +11,8 @@ use crate::show::{Conn, Protocol};
 /// Ticks a second, as Debian builds its kernels: persistence is told in them.
 const TICKS_PER_S: u64 = 250;
 
+const FTP_PORT: u16 = 21;
+
 const PUT: &str = "a vector takes all that is written to it";
 
 /// Who lists conns.
@@ -40,7 +42,11 @@ impl Conns {
             Protocol::Ip => "IP",
         };
         let (client, vip, server) = (Number(conn.client.ip()), Number(conn.vip.ip()), Number(conn.server.ip()));
-        let (cport, vport, dport) = (conn.client.port(), conn.vip.port(), conn.server.port());
+        let (cport, mut vport, mut dport) = (conn.client.port(), conn.vip.port(), conn.server.port());
+        // A persistent client of FTP is bound for all ports, and so the kernel lists it.
+        if (conn.protocol, cport, vport) == (Protocol::Tcp, 0, FTP_PORT) {
+            (vport, dport) = (0, 0);
+        }
         let origin = if self == Conns::WithOrigin { "LOCAL  " } else { "" };
         let (state, expires_s) = (&conn.state, conn.expires_s);
         writeln!(
