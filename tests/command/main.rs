@@ -21,3 +21,5 @@ mod reload;
 mod run;
 #[cfg(feature = "dpdk")]
 mod show;
+#[cfg(feature = "dpdk")]
+mod tools;

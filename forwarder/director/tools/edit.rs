@@ -28,10 +28,7 @@ impl Control {
             }
             Edit::Zero(Some(id)) => self.zero(key(id)?),
             Edit::Zero(None) => self.zero_all(),
-            Edit::Flush => {
-                let all: Vec<_> = self.book.list().map(|(service, _)| service.key).collect();
-                all.into_iter().try_for_each(|key| self.told_to_delete(key))
-            }
+            Edit::Flush => self.flush(),
             Edit::StartDaemon(daemon) => self.told_daemon(daemon),
             // None runs.
             Edit::StopDaemon(DaemonState::Master | DaemonState::Backup) => Err(Errno::SRCH),
@@ -75,6 +72,19 @@ impl Control {
     fn told_to_delete(&mut self, key: ServiceKey) -> Result<(), Errno> {
         self.delete_service(key).map_err(words::errno)?;
         self.tools.third_flag.remove(&key);
+        Ok(())
+    }
+
+    /// What the network is told of the rest, it is told once.
+    fn flush(&mut self) -> Result<(), Errno> {
+        let all: Vec<_> = self.book.list().map(|(service, _)| service.key).collect();
+        for key in all {
+            self.book.delete_service(key, self.now.ms).map_err(words::errno)?;
+            self.traffic_retired.remove(&key);
+        }
+        self.tools.third_flag.clear();
+        self.addresses_changed();
+        self.servers_changed();
         Ok(())
     }
 
