@@ -1,10 +1,10 @@
-//! A director for tests: a list of services that does as the protocol says.
+//! A director for tests and for fuzzing: a list of services that does as the protocol says.
 
 use std::net::SocketAddr;
 
-use rustix::io::Errno;
-
-use crate::{Daemon, Edit, Flags, Ipvs, RealServer, RealServerTold, Service, ServiceId, ServiceTold, Stats, Timeouts};
+use crate::{
+    Daemon, Edit, Errno, Flags, Ipvs, RealServer, RealServerTold, Service, ServiceId, ServiceTold, Stats, Timeouts,
+};
 
 /// Services with their real servers, the newest first.
 #[derive(Debug, Default)]
