@@ -1,6 +1,7 @@
 //! What the kernel's recording shows of templates (`tests/golden/timers`), limits, and ids that outlive their template.
 
 use super::*;
+use std::net::IpAddr;
 
 fn second(number: u32) -> Tick {
     Tick(u32::MAX - 500).after(number * Tick::PER_SECOND)
