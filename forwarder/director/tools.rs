@@ -47,8 +47,8 @@ impl Ipvs for Control {
     }
 
     fn service(&self, id: &ServiceId) -> Option<ipvs_netlink::Service> {
-        let (service, listed) = self.book.get(words::key(id)?)?;
-        let stats = stats(self.traffic_of_service(service.key, listed));
+        let (service, _) = self.book.get(words::key(id)?)?;
+        let stats = stats(self.service_traffic(service.key), self.rates_of_service(service.key));
         let told = words::told(service, self.tools.third_flag.contains(&service.key));
         Some(ipvs_netlink::Service { id: *id, told, stats })
     }
@@ -70,7 +70,7 @@ impl Ipvs for Control {
                 active: load.active,
                 inactive: load.total.saturating_sub(load.active),
                 persistent: persistent.get(&id).copied().unwrap_or(0),
-                stats: stats(self.traffic_of(id)),
+                stats: stats(self.traffic_of(id), self.rates_of_server(id)),
             }
         };
         listed.iter().map(real_server).collect()
@@ -94,21 +94,12 @@ impl Ipvs for Control {
 }
 
 impl Control {
-    /// What a service and all of its real servers counted, removed ones included.
-    pub(super) fn traffic_of_service(&self, key: ServiceKey, listed: &[Listed]) -> TrafficCounts {
-        let mut totals = self.traffic_retired.get(&key).copied().unwrap_or_default();
-        let listed = listed.iter().map(|listed| listed.server.id);
-        for id in listed.chain(self.book.removed(key)) {
-            totals += self.traffic_of(id);
-        }
-        totals
-    }
-
     /// What each worker counted of all services since all was zeroed.
     fn totals(&self) -> Vec<Stats> {
         let total = |(worker, mut counts): (usize, TrafficCounts)| {
             counts -= self.tools.totals_before.get(worker).copied().unwrap_or_default();
-            stats(counts)
+            // Rates are estimated of all workers together, and whoever prints them adds them up.
+            stats(counts, if worker == 0 { self.rates_of_all() } else { TrafficCounts::default() })
         };
         self.all_traffic().enumerate().map(total).collect()
     }
@@ -133,15 +124,18 @@ impl Control {
     }
 }
 
-fn stats(counts: TrafficCounts) -> Stats {
-    let TrafficCounts { conns, in_packets, in_bytes, out_packets, out_bytes } = counts;
+fn stats(counts: TrafficCounts, per_s: TrafficCounts) -> Stats {
     Stats {
-        conns,
-        inbound_packets: in_packets,
-        outbound_packets: out_packets,
-        inbound_bytes: in_bytes,
-        outbound_bytes: out_bytes,
-        ..Stats::default()
+        conns: counts.conns,
+        inbound_packets: counts.in_packets,
+        outbound_packets: counts.out_packets,
+        inbound_bytes: counts.in_bytes,
+        outbound_bytes: counts.out_bytes,
+        conns_per_s: per_s.conns,
+        inbound_packets_per_s: per_s.in_packets,
+        outbound_packets_per_s: per_s.out_packets,
+        inbound_bytes_per_s: per_s.in_bytes,
+        outbound_bytes_per_s: per_s.out_bytes,
     }
 }
 

@@ -4,7 +4,8 @@ use super::error::words;
 use super::info::{Link, PortInfo, PortStats, text};
 use super::queues::DESCRIPTORS;
 use super::{
-    Bus, DeviceAddress, DpdkPort, Eal, Error, Pool, Queues, RxRefused, Spread, VlanOffload, backup, bond, pci, rss, vlan,
+    Bus, DeviceAddress, DpdkPort, Eal, Error, Pool, Queues, RxRefused, Spread, VlanOffload, backup, bond, pci, rss,
+    vlan,
 };
 use crate::steer::RSS_KEY_BYTES;
 use dpdk_sys::{rte_eth_conf, rte_eth_dev_info, rte_eth_link, rte_eth_stats, rte_ether_addr};

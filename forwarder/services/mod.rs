@@ -59,14 +59,6 @@ impl ServiceKey {
             ServiceKey::Mark { .. } => None,
         }
     }
-
-    /// Are its clients' addresses IPv6?
-    pub fn is_v6(&self) -> bool {
-        match *self {
-            ServiceKey::Endpoint { vip, .. } => vip.is_ipv6(),
-            ServiceKey::Mark { v6, .. } => v6,
-        }
-    }
 }
 
 impl fmt::Display for ServiceKey {

@@ -34,12 +34,14 @@ const DIFFERENCES: [&str; 2] = [
 /// Packets may come to any of so many workers.
 const WORKERS: [usize; 3] = [1, 2, 4];
 
+/// Replays a folder of these recordings. True: all is as the kernel has it.
+type Replay = fn(&Path) -> bool;
+
 fn main() -> ExitCode {
     let named = std::env::var_os("GOLDEN_DIR").map(PathBuf::from);
     let own = || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
     let golden = named.clone().unwrap_or_else(own);
-    let folders: [(&str, fn(&Path) -> bool); 4] =
-        [("sched", sched), ("packets", packets), ("states", states), ("timers", timers)];
+    let folders: [(&str, Replay); 4] = [("sched", sched), ("packets", packets), ("states", states), ("timers", timers)];
     // Somebody else's recordings may be of one kind; the project's own are of all. A folder that holds nothing proves nothing.
     let there = folders.into_iter().filter(|(name, _)| named.is_none() || golden.join(name).exists());
     let right: Vec<_> = there.map(|(_, replay)| replay(&golden)).collect();
