@@ -111,7 +111,8 @@ fn service(key: ServiceKey, spec: ServiceSpec, text: &mut String) {
         spec.scheduler, spec.one_packet
     );
     if let Some(persistence) = spec.persistence {
-        let _ = writeln!(text, "persistent = \"{}s\"\nnetmask = {}", persistence.timeout_s, persistence.netmask.count());
+        let _ =
+            writeln!(text, "persistent = \"{}s\"\nnetmask = {}", persistence.timeout_s, persistence.netmask.count());
     }
 }
 
