@@ -12,7 +12,7 @@ use crate::library::library;
 use crate::program::Outcome;
 
 /// `bin/uvs` and perhaps `lib/uvs/libuvs_preload.so`.
-struct Installed(tempfile::TempDir);
+pub struct Installed(tempfile::TempDir);
 
 impl Installed {
     fn without_library() -> Installed {
@@ -23,7 +23,7 @@ impl Installed {
         Installed(folder)
     }
 
-    fn new() -> Installed {
+    pub fn new() -> Installed {
         let installed = Installed::without_library();
         fs::create_dir_all(installed.library().parent().unwrap()).unwrap();
         fs::copy(library(), installed.library()).unwrap();
@@ -38,7 +38,8 @@ impl Installed {
         self.0.path()
     }
 
-    fn uvs(&self) -> Command {
+    /// `uvs exec`, to be told what.
+    pub fn uvs(&self) -> Command {
         let mut uvs = Command::new(self.folder().join("bin/uvs"));
         uvs.env_remove("LD_PRELOAD").arg("exec");
         uvs

@@ -12,6 +12,8 @@ mod check;
 mod director;
 mod exec;
 mod install;
+#[cfg(feature = "dpdk")]
+mod keepalived;
 #[path = "../../preload/tests/library.rs"]
 #[allow(dead_code)] // The library's own tests start programs with it.
 mod library;

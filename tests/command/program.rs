@@ -46,7 +46,7 @@ fn a_wrong_command_line_is_told_the_right_one() {
         (vec!["check"], "<FILE>"),
         (
             vec!["show", "wrokers"],
-            "[possible values: services, conns, ports, workers, drops, neighbors, routes, version]",
+            "[possible values: services, rates, conns, ports, workers, drops, neighbors, routes, version]",
         ),
     ] {
         let outcome = uvs(&arguments);

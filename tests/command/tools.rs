@@ -40,7 +40,7 @@ fn ask(director: &Director, edit: &Edit) -> i32 {
 }
 
 /// The kernel's list of services.
-fn listed(director: &Director) -> String {
+pub fn listed(director: &Director) -> String {
     let mut stream = UnixStream::connect(director.run_dir().join("proc.sock")).unwrap();
     stream.write_all(b"ip_vs\n").unwrap();
     let mut text = String::new();

@@ -1,0 +1,74 @@
+//! Debian's keepalived by `uvs exec`, a director in a process of its own that is killed and started again, and servers on loopback that
+//! are checked all the while. Without VRRP, so it changes no interface.
+
+use std::fs;
+use std::net::TcpListener;
+use std::path::Path;
+use std::time::Duration;
+
+use rustix::process::{Signal, geteuid};
+use uvs::demo::process::Process;
+use uvs::demo::wait::wait_until;
+
+use crate::director::Director;
+use crate::exec::Installed;
+use crate::run::QUIET;
+use crate::tools::listed;
+
+const WITHIN: Duration = Duration::from_secs(60);
+
+fn listen(port: u16) -> TcpListener {
+    TcpListener::bind(("127.0.0.1", port)).unwrap()
+}
+
+/// Its processes end with it.
+fn start(installed: &Installed, run_dir: &Path, folder: &Path, ports: [u16; 2]) -> Process {
+    let server = |port| format!("real_server 127.0.0.1 {port} {{ weight 1\n TCP_CHECK {{ connect_timeout 2 }}\n }}\n");
+    let servers = ports.map(server).concat();
+    let conf = format!(
+        "virtual_server 198.51.100.10 80 {{ delay_loop 0.1\n lb_algo rr\n lb_kind NAT\n protocol TCP\n {servers} }}\n"
+    );
+    fs::write(folder.join("conf"), conf).unwrap();
+    let mut uvs = installed.uvs();
+    uvs.arg("--run-dir").arg(run_dir).args(["--", "/usr/sbin/keepalived", "--check", "--dont-fork", "--log-console"]);
+    for (option, name) in [("--use-file", "conf"), ("--pid", "pid"), ("--checkers_pid", "checkers")] {
+        uvs.arg(option).arg(folder.join(name));
+    }
+    Process::start("keepalived", &mut uvs, &folder.join("log")).unwrap()
+}
+
+#[test]
+fn a_killed_director_started_again_has_what_keepalived_wants() {
+    if !geteuid().is_root() {
+        println!("skipped: keepalived wants to be root");
+        return;
+    }
+    let (folder, installed) = (tempfile::tempdir().unwrap(), Installed::new());
+    let director = Director::start(folder.path(), "adaptive", QUIET).unwrap();
+    let (first, second) = (listen(0), listen(0));
+    let ports = [&first, &second].map(|server| server.local_addr().unwrap().port());
+    let mut keepalived = start(&installed, director.run_dir(), folder.path(), ports);
+    let row = |port: u16| format!("  -> 7F000001:{port:04X}      Masq    1      0          0\n");
+    let mut shows = |director: &Director, servers: &[u16]| {
+        let waited = wait_until(&format!("the director had the servers {servers:?}"), WITHIN, || {
+            keepalived.check_running()?;
+            let listed = listed(director);
+            let rows = servers.iter().all(|port| listed.contains(&row(*port)));
+            Ok(listed.starts_with("TCP  C633640A:0050 rr\n") && rows && listed.lines().count() == 1 + servers.len())
+        });
+        waited.unwrap_or_else(|failure| panic!("{failure}\n{}\n{}", listed(director), keepalived.output()));
+    };
+    shows(&director, &ports);
+    drop(first);
+    shows(&director, &ports[1..]);
+
+    // While it is away, one comes back and the other goes.
+    director.end(Signal::KILL);
+    let _first = listen(ports[0]);
+    drop(second);
+    let director = Director::start(folder.path(), "adaptive", QUIET).unwrap();
+    shows(&director, &ports[..1]);
+
+    keepalived.stop(WITHIN).unwrap();
+    assert_eq!(listed(&director), "", "it takes its services with it");
+}
