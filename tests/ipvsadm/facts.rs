@@ -63,7 +63,7 @@ pub fn comparable(fact: &Fact, mut ended: Ended) -> Ended {
             None => blocks.push(format!("{line}\n")),
         }
     }
-    if is_conns || fact.cmd.contains("--nosort") || fact.cmd.contains("cat /proc/net/ip_vs") {
+    if is_conns || fact.cmd.contains("--nosort") || fact.cmd == "cat /proc/net/ip_vs" {
         let head = blocks.iter().position(|block| block.starts_with("TCP") || block.starts_with("UDP"));
         blocks[head.unwrap_or_default()..].sort();
     }
