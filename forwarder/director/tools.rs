@@ -94,11 +94,10 @@ impl Ipvs for Control {
 }
 
 impl Control {
-    /// What each worker counted of all services since all was zeroed.
+    /// What each worker counted of all services since all was zeroed. Rates are estimated of all workers together: the first has them.
     fn totals(&self) -> Vec<Stats> {
         let total = |(worker, mut counts): (usize, TrafficCounts)| {
             counts -= self.tools.totals_before.get(worker).copied().unwrap_or_default();
-            // Rates are estimated of all workers together, and whoever prints them adds them up.
             stats(counts, if worker == 0 { self.rates_of_all() } else { TrafficCounts::default() })
         };
         self.all_traffic().enumerate().map(total).collect()

@@ -106,7 +106,14 @@ fn what_a_tool_makes_forwards() {
     assert_eq!(service.stats, server.stats);
     assert_eq!(service.told.flags.flags, Flags::HASHED);
 
+    for _ in 0..100 {
+        one(&mut lab, WAN, &segment(1_000, tcp::ACK), LAN);
+    }
+    lab.advance(2_000);
+    let rates = |lab: &Lab| lab.control.service(&tcp_at(SECOND)).unwrap().stats.inbound_packets_per_s;
+    assert_ne!(rates(&lab), 0);
     edit(&mut lab, Edit::Zero(Some(tcp_at(SECOND))));
+    assert_eq!(rates(&lab), 0);
     assert_eq!(lab.control.service(&tcp_at(SECOND)).unwrap().stats.conns, 0);
     one(&mut lab, WAN, &segment(1_000, tcp::ACK), LAN);
     lab.advance(1_000);

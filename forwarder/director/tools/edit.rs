@@ -81,6 +81,7 @@ impl Control {
         for key in all {
             self.book.delete_service(key, self.now.ms).map_err(words::errno)?;
             self.traffic_retired.remove(&key);
+            self.rates.forget_service(key);
         }
         self.tools.third_flag.clear();
         self.addresses_changed();
@@ -159,8 +160,11 @@ impl Control {
     fn zero(&mut self, key: ServiceKey) -> Result<(), Errno> {
         let (_, listed) = self.book.get(key).ok_or(Errno::SRCH)?;
         let ids: Vec<_> = listed.iter().map(|listed| listed.server.id).chain(self.book.removed(key)).collect();
+        // As if there had been no traffic: rates begin again, too.
+        self.rates.forget_service(key);
         for id in ids {
             self.traffic_before.insert(id, self.traffic_of_place(id));
+            self.rates.forget_server(id);
         }
         self.traffic_retired.remove(&key);
         Ok(())
