@@ -44,6 +44,14 @@ pub enum ServiceKey {
 }
 
 impl ServiceKey {
+    /// Is it for packets of IPv6?
+    pub fn is_v6(&self) -> bool {
+        match self {
+            ServiceKey::Endpoint { vip, .. } => vip.is_ipv6(),
+            ServiceKey::Mark { v6, .. } => *v6,
+        }
+    }
+
     /// The VIP; none of a mark.
     pub fn vip(&self) -> Option<IpAddr> {
         match self {
