@@ -5,7 +5,7 @@ check_start() {
     ask 'systemctl start uvs' || die "the director did not start: $(ask 'journalctl --no-pager --lines=20 --unit=uvs')"
     ask 'journalctl --no-pager --output=cat --unit=uvs' >"$work/journal"
     grep -q 'MB in huge pages' "$work/journal" || die 'the director is not on huge pages'
-    [ "$(grep -o -e 'running; admin socket' -e '^Started' "$work/journal" | tr '\n' ,)" = 'running; admin socket,Started,' ] \
+    [ "$(grep -o -e 'running; ' -e '^Started' "$work/journal" | tr '\n' ,)" = 'running; ,Started,' ] \
         || die "expected that systemd is told when the director forwards, found $(cat "$work/journal")"
     [ "$(ask 'cat /sys/devices/system/cpu/isolated')" = 1-2 ] || die 'cores 1 and 2 are not isolated'
     # shellcheck disable=SC2016
