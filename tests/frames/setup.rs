@@ -28,6 +28,9 @@ const NEIGHBORS: [(&str, &str); 4] = [
     ("fd16::2", "02:00:00:00:00:02"),
 ];
 
+/// Frames that a worker takes from a port before it looks at the next port.
+const BURST: usize = 32;
+
 /// Why a recording cannot be said in a file, if it cannot.
 pub fn why_not(recording: &Recording) -> Option<&'static str> {
     if !recording.marks().expect("nft's rules are understood").is_empty() {
@@ -36,6 +39,15 @@ pub fn why_not(recording: &Recording) -> Option<&'static str> {
     let weights: Vec<_> = recording.steps.iter().map(|step| step.weights().expect("servers are understood")).collect();
     if weights.windows(2).any(|two| two[0] != two[1]) {
         return Some("its servers change under way");
+    }
+    if recording.inputs.iter().filter(|input| input.side == Side::Wan).count() > BURST {
+        return Some("more frames from clients than a burst");
+    }
+    let own = |address: &SocketAddr| {
+        ADDRESSES.iter().flatten().any(|own| own.split('/').next() == Some(&*address.ip().to_string()))
+    };
+    if services(recording).iter().flat_map(|(.., servers)| servers).any(|(address, _)| own(address)) {
+        return Some("a real server is the director itself");
     }
     let file = text(recording, Wiring::TwoPorts, &["net_null0", "net_null1"].map(String::from));
     let refused = config::parse(&file, "a recording").err().map(|errors| errors.to_string()).unwrap_or_default();
