@@ -127,20 +127,6 @@ fn what_a_tool_makes_forwards() {
     nothing(&mut lab, WAN, &segment(1_000, tcp::ACK));
 }
 
-/// The kernel would take such packets itself. Here nobody is there to take them, and clients are told.
-#[test]
-fn servers_on_the_director_itself_cannot_be_reached() {
-    let mut lab = Lab::new(&base());
-    edit(&mut lab, Edit::AddService(tcp_at(SECOND), told("rr")));
-    for (port, rip) in [(1_000, "127.0.0.1:80"), (1_001, SECOND)] {
-        edit(&mut lab, Edit::AddServer(tcp_at(SECOND), address(rip), method(ForwardMethod::Route)));
-        lab.advance(1_000);
-        let left = shown(&lab.send(WAN, &segment(port, tcp::SYN)));
-        assert!(left.len() == 1 && left[0].contains("ICMP 3/1"), "{left:?}");
-        edit(&mut lab, Edit::DeleteServer(tcp_at(SECOND), address(rip)));
-    }
-}
-
 #[test]
 fn edits_are_refused_with_the_kernels_errors() {
     let (web, none) = (tcp_at("198.51.100.10:80"), tcp_at(SECOND));
