@@ -33,8 +33,9 @@ const BURST: usize = 32;
 
 /// Why a recording cannot be said in a file, if it cannot.
 pub fn why_not(recording: &Recording) -> Option<&'static str> {
-    if !recording.marks().expect("nft's rules are understood").is_empty() {
-        return Some("nft sets marks");
+    let by_mark = |(key, ..): &(ServiceKey, ServiceSpec, Servers)| matches!(key, ServiceKey::Mark { .. });
+    if services(recording).iter().any(by_mark) {
+        return Some("a service is of a mark");
     }
     let weights: Vec<_> = recording.steps.iter().map(|step| step.weights().expect("servers are understood")).collect();
     if weights.windows(2).any(|two| two[0] != two[1]) {
