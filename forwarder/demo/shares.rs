@@ -70,9 +70,10 @@ impl Promise {
         }
         let mut weights = [0; SERVERS];
         service.servers.iter().for_each(|server| weights[server.index] = server.weight);
+        let settings = Settings { clients_v6: service.vip.is_ipv6(), ..Settings::default() };
         Ok(Promise {
             exactness: exactness(service.scheduler),
-            picker: Picker::prepare(kind, &Settings::default(), listed, Vec::new()),
+            picker: Picker::prepare(kind, &settings, listed, Vec::new()),
             places,
             vip: (service.vip.ip(), service.vip.port()),
             weights,
