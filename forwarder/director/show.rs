@@ -181,16 +181,14 @@ impl Control {
 
     /// Templates from this place on, as the kernel lists them: client port 0.
     fn templates(&self, filter: &ConnFilter, after_workers: usize, from: usize, limit: usize) -> ConnChunk {
-        let servers: HashMap<_, _> = self
-            .book
-            .list()
-            .flat_map(|(_, servers)| servers)
-            .map(|listed| (listed.server.id, (listed.address(), method(listed.server.method))))
-            .collect();
+        let listed = self.book.list().flat_map(|(_, servers)| servers);
+        let listed = listed.map(|listed| (listed.server.id, listed.address(), listed.server.method));
+        // One of a server that was removed leads nowhere, but it is there: the server may come back.
+        let servers: HashMap<_, _> =
+            listed.chain(self.book.all_removed()).map(|(id, address, by)| (id, (address, method(by)))).collect();
         let mut conns = Vec::new();
         let next = self.shared.templates.visit_places(from, limit, self.now.tick, |template| {
             let of_mark = |mark| template.key.service() == conntrack::Service::Mark(mark);
-            // A template of a server that is gone leads nowhere: its client is scheduled anew.
             if let Some(&(server, method)) = servers.get(&ServerId(template.server))
                 && filter.mark().is_none_or(of_mark)
             {

@@ -173,7 +173,7 @@ impl Book {
         let entry = self.services.remove(&key).ok_or(Refused::NoService)?;
         for listed in &entry.servers {
             self.shared.live.detach(listed.server.id);
-            self.trash.put(key, listed.described(), now_ms);
+            self.trash.put(key, listed, now_ms);
         }
         if self.trash.has_any(key) {
             self.former.insert(key, entry.service.steer);
@@ -243,7 +243,7 @@ impl Book {
         let i = entry.position(address).ok_or(Refused::NoServer)?;
         let gone = entry.servers.remove(i);
         self.shared.live.detach(gone.server.id);
-        self.trash.put(key, gone.described(), now_ms);
+        self.trash.put(key, &gone, now_ms);
         entry.republish(&self.shared.live, &self.trash, Change::Servers);
         self.servers_changed();
         Ok(())
@@ -296,6 +296,11 @@ impl Book {
     /// The servers that were removed from a service and are still remembered.
     pub fn removed(&self, key: ServiceKey) -> impl Iterator<Item = ServerId> + '_ {
         self.trash.of(key).map(|server| ServerId(server.id))
+    }
+
+    /// Every server that was removed from any service and is still remembered.
+    pub fn all_removed(&self) -> impl Iterator<Item = (ServerId, SocketAddr, Method)> + '_ {
+        self.trash.servers()
     }
 
     /// Where a real server is, if it is one of a service now.

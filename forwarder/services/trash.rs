@@ -2,7 +2,9 @@
 //! it has conns) finds them and its counters, as in the kernel.
 
 use super::ServiceKey;
+use super::book::Listed;
 use super::live::{LiveTable, ServerId};
+use conntrack::Method;
 use hashbrown::HashMap;
 use std::net::SocketAddr;
 
@@ -11,6 +13,7 @@ pub const TRASH_MS: u64 = 120_000;
 
 struct Removed {
     server: sched::Server,
+    method: Method,
     since_ms: u64,
 }
 
@@ -20,9 +23,9 @@ pub struct Trash(HashMap<ServiceKey, HashMap<SocketAddr, Removed>>);
 
 impl Trash {
     /// Remembers a server that was just removed.
-    pub fn put(&mut self, key: ServiceKey, server: sched::Server, now_ms: u64) {
-        let address = SocketAddr::new(server.address, server.port);
-        self.0.entry(key).or_default().insert(address, Removed { server, since_ms: now_ms });
+    pub fn put(&mut self, key: ServiceKey, listed: &Listed, now_ms: u64) {
+        let removed = Removed { server: listed.described(), method: listed.server.method, since_ms: now_ms };
+        self.0.entry(key).or_default().insert(listed.address(), removed);
     }
 
     /// The server comes back: its id.
@@ -47,9 +50,11 @@ impl Trash {
         self.0.get(&key).is_some_and(|of_service| !of_service.is_empty())
     }
 
-    /// Every server that was removed from any service.
-    pub fn servers(&self) -> impl Iterator<Item = sched::Server> + '_ {
-        self.0.values().flatten().map(|(_, removed)| removed.server.clone())
+    /// Every server that was removed from any service: its id, where it is, and how its packets went there.
+    pub fn servers(&self) -> impl Iterator<Item = (ServerId, SocketAddr, Method)> + '_ {
+        let server =
+            |(address, removed): (&SocketAddr, &Removed)| (ServerId(removed.server.id), *address, removed.method);
+        self.0.values().flatten().map(server)
     }
 
     /// Is there a server to forget, if no template refers to it?

@@ -72,7 +72,7 @@ impl Book {
         let remove: HashSet<_> = remove.iter().collect();
         for gone in entry.servers.extract_if(.., |listed| remove.contains(&listed.address())) {
             self.shared.live.detach(gone.server.id);
-            self.trash.put(key, gone.described(), now_ms);
+            self.trash.put(key, &gone, now_ms);
         }
     }
 

@@ -32,7 +32,7 @@ impl Listed {
         SocketAddr::new(self.server.address, self.server.port)
     }
 
-    pub(super) fn described(&self) -> Server {
+    pub(in crate::services) fn described(&self) -> Server {
         Server {
             id: self.server.id.0,
             address: self.server.address,

@@ -135,7 +135,7 @@ impl Book {
 
     fn marked(&self, steer: Steer) -> Marked {
         let mut marked = Marked { steer, ..Marked::default() };
-        let removed = self.trash.servers().map(|server| (ServerId(server.id), server.address, server.port));
+        let removed = self.trash.servers().map(|(id, address, _)| (id, address.ip(), address.port()));
         let listed = self.services.values().flat_map(|entry| &entry.servers);
         let listed = listed.map(|listed| (listed.server.id, listed.server.address, listed.server.port));
         for (_, address, port) in listed.chain(removed).filter(|(id, ..)| self.once_nat.contains(id)) {
