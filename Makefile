@@ -3,6 +3,8 @@
 #   make demo [ARGS=--keep]   set up, build, watch real requests go through the director
 #   make test                 set up, then every check and every test; end to end only as root
 #   make appliance [KINDS=…]  the director on bound NICs, in virtual machines: as root, minutes
+#   make oracle               record the kernel's IPVS anew, in a virtual machine, and replay it
+#   make fuzz [SEEDS="1 20"]  random mixes, recorded and replayed at once
 #   make setup | build | bench | clean
 #
 #   make install [PREFIX=/usr/local] [DESTDIR=]   what `make build` built, where it is used; as root
@@ -10,6 +12,7 @@
 
 CARGO ?= cargo
 ARGS ?=
+SEEDS ?= 1 20
 PREFIX ?= /usr/local
 DESTDIR ?=
 TARGET := $(or $(CARGO_TARGET_DIR),target)
@@ -19,7 +22,7 @@ DEB ?= $(BUILT)
 AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo)
 export PATH := $(PATH):/usr/sbin:/sbin
 
-.PHONY: setup build demo test bench appliance install deb clean
+.PHONY: setup build demo test bench appliance install deb oracle fuzz clean
 .NOTPARALLEL:
 
 setup:
@@ -67,6 +70,16 @@ install:
 
 deb:
 	@setup/deb.sh "$(BUILT)" "$(DEB)"
+
+# The kernel itself is asked what the recordings of tests/golden say: some 25 minutes of emulation.
+oracle:
+	@SETUP_LIST=$(CURDIR)/tests/oracle/packages.txt setup/setup.sh
+	tests/oracle/record.sh $(TARGET)/oracle/golden
+	GOLDEN_DIR=$(abspath $(TARGET)/oracle/golden) $(CARGO) test --release --test golden
+
+fuzz:
+	@SETUP_LIST=$(CURDIR)/tests/oracle/packages.txt setup/setup.sh
+	ORACLE_OUT=$(abspath $(TARGET)/oracle) tests/oracle/fuzz.sh $(SEEDS)
 
 clean:
 	$(CARGO) clean
