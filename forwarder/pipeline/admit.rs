@@ -73,6 +73,10 @@ impl Shard {
         }
         let (vip, _) = self.table.conn(hit.id).vip();
         self.end(hit.id);
+        // The client's port is used again: what it begins has nothing to do with the server that is gone.
+        if parsed.opens {
+            return Step::Admit;
+        }
         // The address of a marked service need not be an own one.
         if self.next_hops.is_local(vip) { Step::Stray } else { Step::Refuse(Reason::ServerGone, None) }
     }

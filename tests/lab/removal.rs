@@ -72,6 +72,24 @@ fn expire_nodest_conn_ends_the_conn_with_a_rst() {
     assert_eq!(left[26..30], [10, 0, 0, 11]);
 }
 
+/// A client's port that is used again, whatever state the conn was left in: another server takes what begins.
+#[test]
+fn expire_nodest_conn_has_a_syn_start_another_conn() {
+    for before in [&[tcp::SYN][..], &[tcp::SYN, tcp::RST], &[tcp::SYN, tcp::ACK], &[tcp::SYN, tcp::ACK, tcp::FIN]] {
+        let mut lab = lab("[ipvs]\nexpire_nodest_conn = 1\n");
+        for &flags in before {
+            one(&mut lab, WAN, &segment(CPORT, flags), LAN);
+        }
+        let (key, address, spec) = only_server(&lab);
+        lab.control.delete_server(key, address).unwrap();
+        lab.control.add_server(key, "10.0.0.12:80".parse().unwrap(), spec).unwrap();
+        lab.settle();
+        let left = one(&mut lab, WAN, &segment(CPORT, tcp::SYN), LAN);
+        assert_eq!(left[..6], mac("10.0.0.12").0, "after {before:?}");
+        assert_eq!(lab.conns().len(), 1);
+    }
+}
+
 /// A server without conns is forgotten after two minutes: added again it is a new one. Not while conns or templates name it.
 #[test]
 fn trash_is_emptied_in_its_time() {
