@@ -7,6 +7,7 @@ mod demo;
 mod failover;
 mod floods;
 mod host;
+mod keepalived;
 mod leftovers;
 mod methods;
 mod outage;
@@ -32,11 +33,12 @@ fn uvs_program() -> &'static Path {
 
 type Test = (&'static str, fn() -> Result<(), Failure>);
 
-const TESTS: [Test; 14] = [
+const TESTS: [Test; 15] = [
     ("refusals: one director per device", refusals::one_director_per_device),
     ("tap: every method and family", || methods::test(Attachment::Tap)),
     ("af_packet: every method and family", || methods::test(Attachment::AfPacket)),
     ("host interface: the machine's only link", host::test),
+    ("keepalived: checks and VRRP by the machine's only link", keepalived::test),
     // A router on a stick. A tap leaves tags to software, a packet socket gives and takes them beside the frame.
     ("tap: both ports are VLANs of one", || with_vlans(Attachment::TapTrunk, 1)),
     ("af_packet: both ports are VLANs of one", || with_vlans(Attachment::AfPacketTrunk, 2)),
