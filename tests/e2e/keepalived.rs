@@ -1,9 +1,11 @@
 //! Debian's keepalived, VRRP and checkers, on machines whose only link is the host interface: real servers that fail under load and come
-//! back.
+//! back, a file that changes, and a second machine that takes over when the first one dies.
 
 #[path = "../../preload/tests/library.rs"]
 #[allow(dead_code)] // The library's own tests start programs with it.
 mod library;
+
+mod conf;
 mod machine;
 mod site;
 
@@ -14,13 +16,17 @@ use uvs::demo::process::Process;
 use uvs::demo::wait::wait_until;
 
 use crate::programs;
+use conf::Conf;
 use machine::Machine;
-use site::{GATEWAY, HEALTH, HTTP, SERVERS, Site, VIP, server_address};
+use site::{GATEWAY, HTTP, SERVERS, Site, VIP, server_address};
 
 /// Whatever is waited for happens within a few seconds; the machine may be busy.
 const SOON: Duration = Duration::from_secs(30);
 /// Enough to meet each server of a round robin.
 const REQUESTS: usize = 10;
+
+/// What the first machine begins with.
+const MASTER: Conf = Conf { priority: 150, weights: [1, 1], with_third: false };
 
 type Step = fn(&mut Site) -> Result<(), Failure>;
 
@@ -28,10 +34,13 @@ type Step = fn(&mut Site) -> Result<(), Failure>;
 pub fn test() -> Result<(), Failure> {
     let mut site = Site::build()?;
     site.add_machine()?;
-    let steps: [(&str, Step); 3] = [
+    let steps: [(&str, Step); 6] = [
         ("keepalived makes its services", appears),
         ("a server killed under load is out, and comes back", killed_under_load),
         ("a page that is gone, HTTP_GET sees", page_gone),
+        ("all servers killed: sorry_server, inhibit_on_failure", all_killed),
+        ("another file and SIGHUP, under load", reloaded),
+        ("two machines: the standby is silent until the other one dies", taken_over),
     ];
     for (name, step) in steps {
         let start = Instant::now();
@@ -45,11 +54,11 @@ pub fn test() -> Result<(), Failure> {
 fn appears(site: &mut Site) -> Result<(), Failure> {
     let uvs = site.uvs();
     let machine = &mut site.machines[0];
-    machine.configure(&conf(150))?;
+    machine.configure(&MASTER)?;
     machine.keep(&uvs)?;
     machine.until_servers(80, &listed(&[(0, 1), (1, 1)]))?;
     machine.until("it was master", |machine| Ok(machine.carries(VIP)? && machine.carries(GATEWAY)?))?;
-    wait_until("the VIP was served", SOON, || Ok(fetch(site).is_ok()))?;
+    wait_until("the VIP was served", SOON, || Ok(fetch(site, "5").is_ok()))?;
     served_by(site, &[0, 1])
 }
 
@@ -88,6 +97,98 @@ fn page_gone(site: &mut Site) -> Result<(), Failure> {
     served_by(site, &[0, 1])
 }
 
+fn all_killed(site: &mut Site) -> Result<(), Failure> {
+    let (both, none) = (listed(&[(0, 1), (1, 1)]), listed(&[(0, 0), (1, 0)]));
+    (0..2).for_each(|index| site.servers[index].kill());
+    site.machines[0].until_servers(80, &listed(&[(2, 1)]))?;
+    site.machines[0].until_servers(81, &none)?;
+    served_by(site, &[2])?;
+    (0..2).try_for_each(|index| site.servers[index].start())?;
+    site.machines[0].until_servers(80, &both)?;
+    site.machines[0].until_servers(81, &both)?;
+    served_by(site, &[0, 1])
+}
+
+/// A weight and a service more, and back. No request notices.
+fn reloaded(site: &mut Site) -> Result<(), Failure> {
+    let other = Conf { weights: [3, 1], with_third: true, ..MASTER };
+    for (conf, requests) in [(other, [9, 3]), (MASTER, [6, 6])] {
+        let Site { machines, client, .. } = site;
+        std::thread::scope(|scope| {
+            let load = scope.spawn(|| programs::wrk(client, vip()));
+            let changed = change(&mut machines[0], &conf);
+            let rate = load.join().unwrap_or_else(|_| Err(Failure::new("wrk's thread")));
+            changed.and(rate)
+        })?;
+        // Three turns of the wheel; nobody else asks.
+        let answers = (0..12).map(|_| fetch(site, "5")).collect::<Result<Vec<_>, _>>()?;
+        let from = [0, 1].map(|index| answers.iter().filter(|&answer| answer == SERVERS[index]).count());
+        if from != requests {
+            return Err(Failure::new(format!(
+                "of 12 requests {from:?} were answered by s1 and s2, must be {requests:?}"
+            )));
+        }
+    }
+    Ok(())
+}
+
+fn change(machine: &mut Machine, conf: &Conf) -> Result<(), Failure> {
+    machine.configure(conf)?;
+    machine.reload();
+    machine.until_servers(80, &listed(&[(0, conf.weights[0]), (1, conf.weights[1])]))?;
+    machine.until("the third service came or went", |machine| Ok(machine.service(82)?.is_some() == conf.with_third))?;
+    match machine.carries(VIP)? {
+        true => Ok(()),
+        false => Err(Failure::new("the VIP went with the reload")),
+    }
+}
+
+/// SIGKILL of the director, then of all else on its machine.
+fn taken_over(site: &mut Site) -> Result<(), Failure> {
+    site.add_machine()?;
+    let (uvs, macs) = (site.uvs(), [site.machines[0].mac()?, site.machines[1].mac()?]);
+    // Longer than a machine that hears of no master waits.
+    let mut asked = site.ask_for_vip(5)?;
+    let standby = &mut site.machines[1];
+    standby.configure(&Conf { priority: 100, ..MASTER })?;
+    standby.keep(&uvs)?;
+    for port in [80, 81] {
+        standby.until_servers(port, &listed(&[(0, 1), (1, 1)]))?;
+    }
+    programs::wrk(&site.client, vip())?;
+    asked.wait(SOON)?;
+    answered_by(&asked.output(), &macs[0])?;
+    let standby = &site.machines[1];
+    let conns = standby.service(80)?.map(|service| service.totals.conns);
+    if standby.carries(VIP)? || conns != Some(0) {
+        return Err(Failure::new(format!(
+            "the standby had {conns:?} conns, and must neither have any nor carry the VIP"
+        )));
+    }
+
+    let start = Instant::now();
+    let mut master = site.machines.remove(0);
+    master.director.take().iter_mut().for_each(Process::kill);
+    drop(master);
+    wait_until("a request succeeded again", SOON, || Ok(fetch(site, "1").is_ok()))?;
+    println!("e2e:     a request succeeded {:.1} s after the other one's death", start.elapsed().as_secs_f64());
+    served_by(site, &[0, 1])?;
+    programs::wrk(&site.client, vip())?;
+    let mut asked = site.ask_for_vip(2)?;
+    asked.wait(SOON)?;
+    answered_by(&asked.output(), &macs[1])
+}
+
+/// All answers to arping had this MAC, and there were some.
+fn answered_by(said: &str, mac: &str) -> Result<(), Failure> {
+    let mut answers = said.lines().filter(|line| line.contains("reply from")).peekable();
+    let right = format!("[{}]", mac.to_uppercase());
+    if answers.peek().is_some() && answers.all(|line| line.contains(&right)) {
+        return Ok(());
+    }
+    Err(Failure::new(format!("the VIP must be answered for by {right} alone:\n{said}")))
+}
+
 /// wrk that meets failures, too. Ends when it is dropped.
 fn load(site: &Site) -> Result<Process, Failure> {
     let mut command = site.client.command("wrk");
@@ -103,7 +204,7 @@ fn load(site: &Site) -> Result<Process, Failure> {
 
 /// Every request is answered, by each of these and by no other.
 fn served_by(site: &Site, expected: &[usize]) -> Result<(), Failure> {
-    let mut answers = (0..REQUESTS).map(|_| fetch(site)).collect::<Result<Vec<_>, _>>()?;
+    let mut answers = (0..REQUESTS).map(|_| fetch(site, "5")).collect::<Result<Vec<_>, _>>()?;
     answers.sort_unstable();
     answers.dedup();
     let expected: Vec<&str> = expected.iter().map(|&index| SERVERS[index]).collect();
@@ -113,10 +214,10 @@ fn served_by(site: &Site, expected: &[usize]) -> Result<(), Failure> {
     Err(Failure::new(format!("answers came from {answers:?}, must come from {expected:?}")))
 }
 
-/// Who answers.
-fn fetch(site: &Site) -> Result<String, Failure> {
+/// Who answers, within so many seconds.
+fn fetch(site: &Site, seconds_max: &str) -> Result<String, Failure> {
     let url = format!("http://{VIP}/");
-    let said = site.client.run("curl", &["-q", "-sSf", "--noproxy", "*", "--max-time", "5", &url])?;
+    let said = site.client.run("curl", &["-q", "-sSf", "--noproxy", "*", "--max-time", seconds_max, &url])?;
     Ok(said.trim().to_owned())
 }
 
@@ -127,18 +228,4 @@ fn vip() -> std::net::SocketAddr {
 /// Servers with weights as the director lists them.
 fn listed(servers: &[(usize, u32)]) -> Vec<(String, u32)> {
     servers.iter().map(|&(index, weight)| (format!("{}:{HTTP}", server_address(index)), weight)).collect()
-}
-
-/// What keepalived is told.
-fn conf(priority: u8) -> String {
-    let [s1, s2] = [0, 1].map(server_address);
-    format!(
-        "vrrp_instance site {{\n interface uvs0\n state BACKUP\n virtual_router_id 51\n priority {priority}\n advert_int 1\n\
-         virtual_ipaddress {{\n {VIP}/32 dev uvs0\n {GATEWAY}/24 dev uvs0\n }}\n}}\n\
-         virtual_server {VIP} 80 {{\n delay_loop 1\n lb_algo rr\n lb_kind NAT\n protocol TCP\n\
-         retry 1\n delay_before_retry 0.2\n\
-         real_server {s1} {HTTP} {{\n weight 1\n TCP_CHECK {{\n connect_timeout 3\n }}\n }}\n\
-         real_server {s2} {HTTP} {{\n weight 1\n\
-         HTTP_GET {{\n url {{\n path /{HEALTH}\n status_code 200\n }}\n connect_timeout 3\n }}\n }}\n}}\n"
-    )
 }

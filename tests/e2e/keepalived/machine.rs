@@ -4,12 +4,14 @@ use std::path::{Path, PathBuf};
 
 use control::show::{Server, Service};
 use control::{Client, ClientError};
+use rustix::process::Signal;
 use uvs::demo::Failure;
 use uvs::demo::namespace::Namespace;
 use uvs::demo::process::Process;
 use uvs::demo::wait::wait_until;
 
 use super::SOON;
+use super::conf::Conf;
 use super::site::{VIP, file_prefix, write};
 use crate::uvs_program;
 
@@ -55,8 +57,8 @@ impl Machine {
     }
 
     /// Writes what keepalived reads.
-    pub fn configure(&self, conf: &str) -> Result<(), Failure> {
-        write(&self.directory.join("keepalived.conf"), conf)
+    pub fn configure(&self, conf: &Conf) -> Result<(), Failure> {
+        write(&self.directory.join("keepalived.conf"), &conf.text())
     }
 
     /// Debian's keepalived, VRRP and checkers.
@@ -74,6 +76,13 @@ impl Machine {
         }
         self.keepalived = Some(Process::start("keepalived", &mut command, &self.directory.join("keepalived.log"))?);
         Ok(())
+    }
+
+    /// Has keepalived read its file again.
+    pub fn reload(&self) {
+        if let Some(keepalived) = &self.keepalived {
+            keepalived.signal(Signal::HUP);
+        }
     }
 
     /// Asks the director.
@@ -120,6 +129,11 @@ impl Machine {
     pub fn carries(&self, address: &str) -> Result<bool, Failure> {
         let listed = self.namespace.run("ip", &["-oneline", "-4", "address", "show", "dev", UVS0])?;
         Ok(listed.contains(&format!(" {address}/")))
+    }
+
+    /// The MAC of its only port.
+    pub fn mac(&self) -> Result<String, Failure> {
+        Ok(self.ask(Client::ports)?.ports.swap_remove(0).mac.to_string())
     }
 
     /// Ends both with SIGTERM: keepalived takes its services with it, and the director ends well.

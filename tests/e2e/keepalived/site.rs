@@ -41,13 +41,14 @@ pub fn server_address(index: usize) -> String {
 /// All of it. Fields are dropped in this order.
 pub struct Site {
     pub machines: Vec<Machine>,
-    pub programs: Vec<Process>,
     pub servers: Vec<Server>,
     pub client: Namespace,
     /// Holds the bridge.
     wire: Namespace,
     pub directory: PathBuf,
     tag: String,
+    /// Machines that were started; some may be gone.
+    started: usize,
 }
 
 /// nginx in a namespace, that says who it is.
@@ -75,7 +76,7 @@ impl Site {
             directory: directory.join(name),
         });
         let servers = servers.collect();
-        let mut site = Site { machines: vec![], programs: vec![], servers, client, wire, directory, tag };
+        let mut site = Site { machines: vec![], servers, client, wire, directory, tag, started: 0 };
         site.lay_out().map_err(|error| Failure::new(format!("{}: {error}", site.directory.display())))?;
         site.connect()?;
         site.servers.iter_mut().try_for_each(Server::start)?;
@@ -116,6 +117,13 @@ impl Site {
         Ok(())
     }
 
+    /// Asks the wire who has the VIP, once a second.
+    pub fn ask_for_vip(&self, count: u32) -> Result<Process, Failure> {
+        let mut command = self.client.command("arping");
+        command.args(["-b", "-c", &count.to_string(), "-I", "eth0", VIP]);
+        Process::start("arping", &mut command, &self.directory.join("arping.log"))
+    }
+
     /// The program where it is installed.
     pub fn uvs(&self) -> PathBuf {
         self.directory.join("bin/uvs")
@@ -123,7 +131,8 @@ impl Site {
 
     /// One more machine, whose director runs and is on the wire.
     pub fn add_machine(&mut self) -> Result<(), Failure> {
-        let number = self.machines.len();
+        let number = self.started;
+        self.started += 1;
         let machine = Machine::start(number, &self.tag, &self.directory, &self.wire)?;
         self.machines.push(machine);
         Ok(())
@@ -158,13 +167,11 @@ impl Server {
 
 impl Drop for Site {
     fn drop(&mut self) {
-        let files: Vec<String> = (0..self.machines.len()).map(|number| file_prefix(&self.tag, number)).collect();
-        self.programs.clear();
         self.machines.clear();
         self.servers.clear();
         remove_files(&self.tag);
         // What DPDK made for each, if it was killed.
-        files.iter().for_each(|prefix| remove_files(prefix));
+        (0..self.started).for_each(|number| remove_files(&file_prefix(&self.tag, number)));
     }
 }
 
