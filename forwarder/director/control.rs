@@ -373,22 +373,6 @@ impl Control {
         }
     }
 
-    /// What all workers forwarded for a real server.
-    pub(super) fn traffic_of(&self, id: ServerId) -> TrafficCounts {
-        let mut traffic = self.traffic_of_place(id);
-        traffic -= self.traffic_before.get(&id).copied().unwrap_or_default();
-        traffic
-    }
-
-    /// What all workers counted for a real server's place, whoever had it.
-    pub(super) fn traffic_of_place(&self, id: ServerId) -> TrafficCounts {
-        let mut sum = TrafficCounts::default();
-        for worker in &self.workers {
-            sum += worker.traffic[id.0 as usize].counts();
-        }
-        sum
-    }
-
     pub(super) fn addresses_changed(&mut self) {
         let vips: Vec<_> = self.book.vips().collect();
         self.neighbors.set_local(vips, self.config.fullnat.local_addresses.iter().copied());

@@ -1,5 +1,6 @@
-//! When rates are estimated, and of whom: of each real server and service, and of everything. A tick comes every two seconds, but
-//! its work is done in parts, so that many servers do not hold up what control does for neighbours.
+//! What went through real servers and services, and at which rates. Rates are estimated of each real server and service, and of
+//! everything. A tick comes every two seconds, but its work is done in parts, so that many servers do not hold up what control
+//! does for neighbours.
 
 use super::Control;
 use crate::services::estimator::{Estimator, TICK_MS};
@@ -87,6 +88,22 @@ impl Control {
     /// What all services get and give each second.
     pub fn rates_of_all(&self) -> TrafficCounts {
         self.rates.total.rates()
+    }
+
+    /// What all workers forwarded for a real server.
+    pub(super) fn traffic_of(&self, id: ServerId) -> TrafficCounts {
+        let mut traffic = self.traffic_of_place(id);
+        traffic -= self.traffic_before.get(&id).copied().unwrap_or_default();
+        traffic
+    }
+
+    /// What all workers counted for a real server's place, whoever had it.
+    pub(super) fn traffic_of_place(&self, id: ServerId) -> TrafficCounts {
+        let mut sum = TrafficCounts::default();
+        for worker in &self.workers {
+            sum += worker.traffic[id.0 as usize].counts();
+        }
+        sum
     }
 
     /// What went through a service, by all its real servers, with those that were removed.

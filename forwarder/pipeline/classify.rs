@@ -10,8 +10,8 @@
 //! reassembled packet comes by here again, as a chain of which only the first segment is looked at.
 
 use super::Reason;
-use crate::rewrite::tun;
-use crate::wire::{checksum, ipv6, protocol};
+use super::quoted::{quoted_v4, quoted_v6, tunnelled_v4};
+use crate::wire::{checksum, protocol};
 use conntrack::Key;
 use conntrack::states::sctp::Event;
 
@@ -339,63 +339,7 @@ fn without_ports(body: &[u8], parsed: &mut Parsed, key: &mut Key) -> Result<(), 
     Ok(())
 }
 
-/// The flow of the IPv4 packet in a quoted IPv4 tunnel packet. About any other tunnel the kernel tells nobody (recorded).
-/// Whether the tunnel is the director's own is seen when there is a conn.
-fn tunnelled_v4(packet: &[u8]) -> Option<Key> {
-    let inner = packet.get(tun::inner_at(packet, |_| true)?..)?;
-    let header = inner.first_chunk::<20>().filter(|header| header[0] >> 4 == 4 && packet[0] >> 4 == 4)?;
-    let header_bytes = usize::from(header[0] & 15) * 4;
-    // What is no header of ours by its checksum is payload of some other protocol.
-    if header_bytes < 20 || inner.len() < header_bytes || checksum::of(&inner[..header_bytes]) != 0 {
-        return None;
-    }
-    quoted_v4(inner).map(|exchanged| exchanged.reversed())
-}
-
-/// The flow of a quoted packet, ends exchanged. Only the first 8 bytes behind its IP header are sure to be there.
-fn quoted_v4(packet: &[u8]) -> Option<Key> {
-    let header = packet.first_chunk::<20>()?;
-    let header_bytes = usize::from(header[0] & 15) * 4;
-    let first_fragment = u16::from_be_bytes([header[6], header[7]]) & 0x1fff == 0;
-    if header[0] >> 4 != 4 || header_bytes < 20 || !first_fragment || !has_ports(header[9]) {
-        return None;
-    }
-    let ports = packet.get(header_bytes..)?.first_chunk::<8>()?;
-    let source = [header[12], header[13], header[14], header[15]];
-    let destination = [header[16], header[17], header[18], header[19]];
-    Some(Key::v4(
-        destination,
-        source,
-        u16::from_be_bytes([ports[2], ports[3]]),
-        u16::from_be_bytes([ports[0], ports[1]]),
-        header[9],
-    ))
-}
-
-fn quoted_v6(packet: &[u8]) -> Option<Key> {
-    let header = packet.first_chunk::<40>()?;
-    if header[0] >> 4 != 6 {
-        return None;
-    }
-    let upper = ipv6::upper_layer(packet)?;
-    let later_fragment = upper.fragment.is_some_and(|part| part.offset_bytes != 0);
-    let protocol = upper.protocol;
-    if later_fragment || !has_ports(protocol) {
-        return None;
-    }
-    let ports = packet.get(upper.offset..)?.first_chunk::<8>()?;
-    let source: [u8; 16] = std::array::from_fn(|i| header[8 + i]);
-    let destination: [u8; 16] = std::array::from_fn(|i| header[24 + i]);
-    Some(Key::v6(
-        destination,
-        source,
-        u16::from_be_bytes([ports[2], ports[3]]),
-        u16::from_be_bytes([ports[0], ports[1]]),
-        protocol,
-    ))
-}
-
-fn has_ports(protocol: u8) -> bool {
+pub(super) fn has_ports(protocol: u8) -> bool {
     matches!(protocol, protocol::TCP | protocol::UDP | protocol::SCTP)
 }
 

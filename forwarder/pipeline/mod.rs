@@ -14,6 +14,7 @@ pub mod classify;
 pub mod defense;
 mod fate;
 mod planned;
+mod quoted;
 pub mod shard;
 pub mod track;
 

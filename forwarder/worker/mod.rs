@@ -2,6 +2,7 @@
 //! clock. After start it does not allocate, lock (but while it admits a new conn), log or make a system call.
 
 mod answer;
+mod cutting;
 mod egress;
 mod forward;
 pub mod held;

@@ -105,25 +105,6 @@ fn replies_without_a_conn_keep_their_address() {
     }
 }
 
-/// What a DR server answers by way of the director has the director's own address as source. IPv4 routers drop that; with IPv6
-/// it goes on as it is, the conn hears of it, and as far as it can see, replies pass by from then on (recorded).
-#[test]
-fn a_conn_hears_of_replies_that_are_only_routed() {
-    for (family, state, active) in [(V4, "SYN_RECV", 1), (V6, "CLOSE", 0)] {
-        let service = service("tcp", &endpoint(family.vip, 80), "") + &server(&endpoint(family.rip, 80), "dr");
-        let mut lab = Lab::new(&(network("conns_max = 100") + &service));
-        one(&mut lab, WAN, &family.client_sends().tcp((40_000, 80), (1, 0), tcp::SYN, b""), LAN);
-        let answer = |ttl| {
-            let frame = Frame::between(family.vip, family.client).macs(mac(family.rip), port_mac(LAN));
-            frame.ttl(ttl).tcp((80, 40_000), (1, 2), tcp::RST | tcp::ACK, b"")
-        };
-        lab.send(LAN, &answer(1));
-        assert_eq!(self::state(&lab), "SYN_RECV", "{}: a router drops it", family.name);
-        lab.send(LAN, &answer(64));
-        assert_eq!((self::state(&lab), counts(&lab).0), (state, active), "{}", family.name);
-    }
-}
-
 #[test]
 fn what_cannot_go_on_is_told_to_its_sender() {
     for family in FAMILIES {
