@@ -266,10 +266,11 @@ impl Shard {
         (server.weight > 0 || !self.services.policy.expire_quiescent_template).then_some(server)
     }
 
-    /// A real server that is the director itself gets the packets of DR and TUN as they are, and no wire sees them.
+    /// A real server that is the director itself gets the packets of DR and TUN as they are, and no wire sees them. Only a
+    /// server without a next hop can be one, so nearly all need no look-up.
     fn at_home(&self, server: RealServer) -> RealServer {
         match server.method {
-            Method::Dr | Method::Tun if self.next_hops.is_local(server.address) => {
+            Method::Dr | Method::Tun if server.next_hop.is_none() && self.next_hops.is_local(server.address) => {
                 RealServer { method: Method::Local, next_hop: None, ..server }
             }
             _ => server,

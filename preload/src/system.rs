@@ -71,9 +71,9 @@ pub fn connect(socket: &Owned, address: &sockaddr_un, bytes: socklen_t) -> Resul
 /// Whether all of it was sent. Never a SIGPIPE.
 pub fn send(socket: &Owned, bytes: &[u8]) -> bool {
     let nobody = core::ptr::null::<c_void>();
+    let (first, length) = (bytes.as_ptr(), bytes.len());
     // SAFETY: pointer and length are those of a slice; there is no address.
-    let sent =
-        unsafe { libc::syscall(libc::SYS_sendto, socket.0, bytes.as_ptr(), bytes.len(), MSG_NOSIGNAL, nobody, 0) };
+    let sent = unsafe { libc::syscall(libc::SYS_sendto, socket.0, first, length, MSG_NOSIGNAL, nobody, 0) };
     usize::try_from(sent) == Ok(bytes.len())
 }
 

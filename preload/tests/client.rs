@@ -300,9 +300,9 @@ fn files() {
 
 /// Close-on-exec, and non-blocking.
 fn flags(socket: &Socket) -> (bool, bool) {
-    // SAFETY: these fcntls take no memory.
-    let [of_number, of_file] =
-        [libc::F_GETFD, libc::F_GETFL].map(|get| unsafe { libc::fcntl(socket.as_raw_fd(), get) });
+    // SAFETY: this fcntl takes no memory.
+    let get = |what| unsafe { libc::fcntl(socket.as_raw_fd(), what) };
+    let [of_number, of_file] = [libc::F_GETFD, libc::F_GETFL].map(get);
     (of_number & libc::FD_CLOEXEC != 0, of_file & libc::O_NONBLOCK != 0)
 }
 

@@ -1,12 +1,11 @@
 //! A director that tools can reach: the lab's, with its sockets in a folder of its own.
 
 use crate::kit::Lab;
+use crate::library::library;
 use control::{IpvsSocket, ProcSocket, RunDir, show};
 use std::fs::File;
 use std::io::{Read, Seek, Write};
-use std::path::PathBuf;
 use std::process::{Command, Stdio};
-use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use uvs::director::Answering;
@@ -96,17 +95,4 @@ fn text(file: &mut File) -> String {
     file.rewind().unwrap();
     file.read_to_string(&mut text).unwrap();
     text
-}
-
-/// The preload library. Cargo builds no library of its kind for a test, so the first that asks has it do so.
-fn library() -> &'static PathBuf {
-    static LIBRARY: OnceLock<PathBuf> = OnceLock::new();
-    LIBRARY.get_or_init(|| {
-        let here = std::env::current_exe().unwrap();
-        let target = here.ancestors().nth(3).expect("a test is target/profile/deps/name");
-        let mut cargo = Command::new(env!("CARGO"));
-        cargo.args(["build", "--quiet", "--release", "--package", "uvs-preload", "--target-dir"]).arg(target);
-        assert!(cargo.current_dir(env!("CARGO_MANIFEST_DIR")).status().unwrap().success());
-        target.join("release/libuvs_preload.so")
-    })
 }

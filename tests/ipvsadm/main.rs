@@ -7,6 +7,9 @@ mod director;
 mod facts;
 #[path = "../lab/kit.rs"]
 mod kit;
+#[path = "../../preload/tests/library.rs"]
+#[allow(dead_code)] // The library's own tests start programs with it.
+mod library;
 mod table;
 mod traffic;
 

@@ -33,14 +33,7 @@ impl Conns {
 
     /// One conn.
     pub(super) fn put(self, conn: &Conn, out: &mut Vec<u8>) {
-        let protocol = match conn.protocol {
-            Protocol::Tcp => "TCP",
-            Protocol::Udp => "UDP",
-            Protocol::Sctp => "SCTP",
-            Protocol::Icmp => "ICMP",
-            Protocol::Icmpv6 => "ICMPv6",
-            Protocol::Ip => "IP",
-        };
+        let protocol = conn.protocol.name();
         let (client, vip, server) = (Number(conn.client.ip()), Number(conn.vip.ip()), Number(conn.server.ip()));
         let (cport, mut vport, mut dport) = (conn.client.port(), conn.vip.port(), conn.server.port());
         // A persistent client of FTP is bound for all ports, and so the kernel lists it.

@@ -4,7 +4,6 @@
 
 use std::fmt::Write;
 
-use super::services::protocol;
 use crate::show::Conn;
 
 const TITLES: [&str; 7] = ["pro", "expire", "state", "source", "virtual", "destination", "local"];
@@ -71,7 +70,7 @@ fn end_line(start: usize, out: &mut String) {
 
 fn cells(conn: &Conn) -> [String; 7] {
     [
-        protocol(conn.protocol).into(),
+        conn.protocol.name().into(),
         format!("{:02}:{:02}", conn.expires_s / 60, conn.expires_s % 60),
         conn.state.to_string(),
         conn.client.to_string(),

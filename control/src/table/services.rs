@@ -2,7 +2,7 @@
 
 use super::count;
 use super::grid::{Grid, wrap};
-use crate::show::{Method, Protocol, Server, Service, Services, Traffic};
+use crate::show::{Method, Server, Service, Services, Traffic};
 
 /// Narrowest terminal that shows both directions apart.
 const COLUMNS_FOR_BOTH_DIRECTIONS: usize = 104;
@@ -47,7 +47,7 @@ fn lines_of(words: String, columns: Option<usize>) -> Vec<String> {
 pub(super) fn name(service: &Service) -> String {
     match (service.fwmark, service.address) {
         (Some(mark), _) => format!("FWM  {mark}{}", if service.fwmark_ipv6 { " IPv6" } else { "" }),
-        (None, Some(address)) => format!("{:4} {address}", protocol(service.protocol.unwrap_or_default())),
+        (None, Some(address)) => format!("{:4} {address}", service.protocol.unwrap_or_default().name()),
         (None, None) => "?".into(),
     }
 }
@@ -88,17 +88,6 @@ fn traffic(traffic: &Traffic, wide: bool) -> Vec<String> {
         vec![count(conns), count(in_packets), count(out_packets), count(in_bytes), count(out_bytes)]
     } else {
         vec![count(conns), count(in_packets + out_packets), count(in_bytes + out_bytes)]
-    }
-}
-
-pub(super) fn protocol(protocol: Protocol) -> &'static str {
-    match protocol {
-        Protocol::Tcp => "TCP",
-        Protocol::Udp => "UDP",
-        Protocol::Sctp => "SCTP",
-        Protocol::Icmp => "ICMP",
-        Protocol::Icmpv6 => "ICMPv6",
-        Protocol::Ip => "IP",
     }
 }
 
