@@ -147,9 +147,12 @@ proptest! {
     #[test]
     fn ttl_equals_a_packet_built_anew((old, _) in two_ends(), rest in rest()) {
         let mut l3 = packet(&rest, old);
+        let before = l3.clone();
         prop_assert!(ttl::decrement(&mut l3));
         let expect = packet(&Rest { ttl: rest.ttl - 1, ..rest }, old);
         same!(l3, expect);
+        prop_assert!(ttl::restore(&mut l3));
+        same!(l3, before);
     }
 
     #[test]

@@ -17,23 +17,31 @@ pub fn is_left(l3: &[u8]) -> bool {
 /// Takes one hop off. False, and nothing changed, if none would be left: the packet ends here with "time exceeded".
 #[inline]
 pub fn decrement(l3: &mut [u8]) -> bool {
+    change(l3, |hops| (hops > 1).then(|| hops - 1))
+}
+
+/// Puts back the hop that `decrement` took, for a packet that is quoted as it came.
+pub fn restore(l3: &mut [u8]) -> bool {
+    change(l3, |hops| hops.checked_add(1))
+}
+
+#[inline(always)]
+fn change(l3: &mut [u8], to: impl Fn(u8) -> Option<u8>) -> bool {
     match l3.first().map(|first| first >> 4) {
         Some(4) => {
             // TTL, protocol and checksum are one word and its neighbour.
             let word = l3.get_mut(8..12).and_then(<[u8]>::first_chunk_mut::<4>);
             let Some([ttl, protocol, high, low]) = word else { return false };
-            if *ttl <= 1 {
-                return false;
-            }
+            let Some(changed) = to(*ttl) else { return false };
             let mut delta = Delta::default();
-            delta.replace_word([*ttl, *protocol], [*ttl - 1, *protocol]);
-            *ttl -= 1;
+            delta.replace_word([*ttl, *protocol], [changed, *protocol]);
+            *ttl = changed;
             [*high, *low] = delta.apply([*high, *low]);
             true
         }
-        Some(6) => match l3.get_mut(7) {
-            Some(hops) if *hops > 1 => {
-                *hops -= 1;
+        Some(6) => match l3.get_mut(7).map(|hops| (to(*hops), hops)) {
+            Some((Some(changed), hops)) => {
+                *hops = changed;
                 true
             }
             _ => false,

@@ -8,6 +8,9 @@ use super::{Arp, Ethernet, Icmp, Ipv4, Ipv6, Tcp, Udp, arp, checksum, ethernet, 
 /// Packets in packets that are described before it is enough.
 const NESTING_MAX: usize = 3;
 
+/// Bytes of a frame that `excerpt` shows.
+const EXCERPT_BYTES: usize = 24;
+
 /// The frame in one line. Wrong checksums and cut-off headers are said.
 pub fn describe(frame: &[u8]) -> String {
     let mut text = String::new();
@@ -37,6 +40,12 @@ pub fn describe_packet(l3: &[u8]) -> String {
     let mut text = String::new();
     packet(&mut text, l3, 0);
     text
+}
+
+/// Some bytes from here on, in hex.
+pub fn excerpt(frame: &[u8], from: usize) -> String {
+    let bytes = frame.get(from..).unwrap_or_default();
+    format!("{:02x?}", &bytes[..bytes.len().min(EXCERPT_BYTES)])
 }
 
 fn packet(text: &mut String, l3: &[u8], depth: usize) {

@@ -43,7 +43,7 @@ pub mod tcp;
 pub mod udp;
 
 pub use arp::Arp;
-pub use describe::describe;
+pub use describe::{describe, excerpt};
 pub use ethernet::{Ethernet, Mac};
 pub use icmp::Icmp;
 pub use ipv4::Ipv4;

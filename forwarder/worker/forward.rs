@@ -178,7 +178,16 @@ impl Shard {
         if ip_bytes > longest || chained {
             let id = self.random.u32(..);
             let outer = (conn.method() == Method::Tun).then(|| (tunnel, conn.is_server_v6()));
-            cut = Some(self.cut(frame, parsed, outer, usize::from(mtu), longest, id)?);
+            cut = match self.cut(frame, parsed, outer, usize::from(mtu), longest, id) {
+                Ok(cut) => Some(cut),
+                Err(refusal) => {
+                    // A server is quoted its reply as it came, a client its packet with one hop less (recorded).
+                    if hit.direction == Direction::Outbound {
+                        ttl::restore(&mut frame.bytes_mut()[usize::from(parsed.l3)..]);
+                    }
+                    return Err(refusal);
+                }
+            };
         }
         let l3 = &mut frame.bytes_mut()[usize::from(parsed.l3)..];
         let l4 = usize::from(parsed.l4 - parsed.l3);

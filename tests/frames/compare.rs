@@ -4,7 +4,7 @@
 //! that all fragments of a packet have one is the lab's matter.
 
 use crate::recording::{Recorded, Recording};
-use uvs::wire::{Ethernet, Ipv4, Ipv6, Mac, describe, ethernet, ipv4, protocol};
+use uvs::wire::{Ethernet, Ipv4, Ipv6, Mac, describe, ethernet, excerpt, ipv4, protocol};
 
 /// What makes neighbour discovery messages: ICMPv6 types of RFC 4861, section 4.
 const NEIGHBOR_DISCOVERY: std::ops::RangeInclusive<u8> = 133..=137;
@@ -34,7 +34,8 @@ pub fn difference(expect: &[u8], found: &[u8], made: bool) -> Option<String> {
     }
     let at = one.iter().zip(&other).position(|(one, other)| one != other);
     let at = at.unwrap_or_else(|| one.len().min(other.len()));
-    Some(format!("byte {at}\n{}\n  expected {expect:02x?}\n  found    {found:02x?}", words()))
+    let (expect, found) = (excerpt(expect, at), excerpt(found, at));
+    Some(format!("from byte {at} on\n{}\n  expected {expect}\n  found    {found}", words()))
 }
 
 /// What the director sends by itself at its start, and is in no recording: announcements of its addresses.

@@ -6,7 +6,7 @@ use crate::recorder::is_own;
 use crate::recording::{Recorded, Recording, Side};
 use std::collections::HashMap;
 use std::net::IpAddr;
-use uvs::wire::{Ethernet, Ipv4, Ipv6, Mac, checksum, describe, ethernet, ipv4, ipv6, protocol};
+use uvs::wire::{Ethernet, Ipv4, Ipv6, Mac, checksum, describe, ethernet, excerpt, ipv4, ipv6, protocol};
 
 /// Where a fragment header has its id, and UDP its source port and its checksum.
 const FRAGMENT_ID: std::ops::Range<usize> = 4..8;
@@ -58,7 +58,8 @@ pub fn difference(expect: &Recorded, found: &[u8], mac: Mac, made: &Made, ids: &
     if one.bytes != other.bytes {
         let at = one.bytes.iter().zip(&other.bytes).position(|(one, other)| one != other);
         let at = at.unwrap_or_else(|| one.bytes.len().min(other.bytes.len()));
-        return Some(format!("byte {at}\n{}\n  expected {expected:02x?}\n  found    {found:02x?}", words()));
+        let (expected, found) = (excerpt(&expected, at), excerpt(found, at));
+        return Some(format!("from byte {at} on\n{}\n  expected {expected}\n  found    {found}", words()));
     }
     match (one.id, other.id) {
         (Some(kernel), Some(own)) => {

@@ -5,8 +5,8 @@
 //!  IPv6   | IP src → CIP, hops 64          | type | code | sum | MTU or 0 | the packet, as much as fits 1280 bytes |
 //! ```
 //!
-//! The packet is quoted as the caller has it. The kernel quotes a packet that is too big with its TTL decremented,
-//! and one that no server takes, or whose TTL ran out, as it came.
+//! The packet is quoted as the caller has it. The kernel quotes a client's packet that is too big with its TTL decremented,
+//! and a server's, one that no server takes, or whose TTL ran out, as it came.
 
 use zerocopy::IntoBytes;
 

@@ -84,6 +84,16 @@ def run_mode(af, name, opt, rp, nat, e=None, tag=None):
             for n in (1300, 1440, 1472): t.step('c', 'UDP, IP length %d, no DF' % (n + 28), ip4(e.C, e.V, 17, UD(n), df=False))
     case(P + 'mtu', 'growing packets; the server side has MTU 1500', U, mtu)
     if base: case(P + 'mtu1400', 'growing packets; the server side has MTU 1400', U, mtu, mtu_s=1400)
+    def reply_mtu(t):
+        t.step('c', 'request', l3(e.C, e.V, 17, UD(20)))
+        for n in (1352, 1372, 1373, 1400, 1452) if af == 6 else (1372, 1373, 1400, 1472):
+            t.step('s', 'reply of %d bytes%s' % (n, ', DF' if af == 4 else ''), l3(*((e.R, e.C) if nat else (e.V, e.C)), 17, udp(*((e.R, rp) if nat else (e.V, 80)), e.C, 20002, b'r' * n)))
+            if af == 4: t.step('s', 'reply of %d bytes, no DF' % n, ip4(*((e.R, e.C) if nat else (e.V, e.C)), 17, udp(*((e.R, rp) if nat else (e.V, 80)), e.C, 20002, b'r' * n), df=False))
+        src = (e.R, rp) if nat else (e.V, 80)
+        t.step('s', 'reply too big with TTL 1', l3(src[0], e.C, 17, udp(*src, e.C, 20002, b'r' * 1440), ttl=1))
+        big = l3(src[0], e.C, 17, udp(*src, e.C, 20002, b'R' * 2800)) if af == 6 else ip4(src[0], e.C, 17, udp(*src, e.C, 20002, b'R' * 2800), df=False)
+        t.step('s', 'reply of 2800 bytes in fragments of 1400', *(frag4(big, 1400) if af == 4 else frag6(big, 1400)))
+    if base: case(P + 'reply_mtu1400', 'growing replies; the client side has MTU 1400', U, reply_mtu, mtu_c=1400)
     if name == 'tun_ipip' and af == 4: case(P + 'mtu_pmtudisc0', 'the same with pmtu_disc=0', U, mtu, sysctls={'net/ipv4/vs/pmtu_disc': 0})
     # ICMP errors
     def errs(t):
