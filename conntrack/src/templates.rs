@@ -3,7 +3,8 @@
 //! A fixed number of templates in sharded locks. A worker locks the shard of a client while it picks a server and inserts, so
 //! that two workers cannot send one client to two servers. How many conns a template controls is counted without a lock:
 //! a conn's end only subtracts. A template that still controls conns is not forgotten: it re-arms for a minute, as in the
-//! kernel; and its place is not used again, so a conn's [`TemplateId`] never names another client's template.
+//! kernel; and its place is not used again, so a conn's [`TemplateId`] never names another client's template. One whose server
+//! takes no more conns is invalid from the next conn on: nobody is sent by it, but it is there until its time is over (recorded).
 
 use std::fmt;
 use std::ops::Range;
@@ -21,7 +22,7 @@ mod tests;
 
 pub use entry::Entry;
 pub use key::{Netmask, Service, TemplateKey};
-use shard::Shard;
+use shard::{Freed, Shard, Standing};
 
 /// The place of a template; what a conn remembers of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -42,6 +43,8 @@ pub struct Template {
     pub controls: u32,
     /// Whether one of them was established: shown as ASSURED, else NONE.
     pub assured: bool,
+    /// Whether its clients' next conns go by it. One that is not valid only waits for its end.
+    pub valid: bool,
 }
 
 /// `templates_max` templates are in use.
@@ -72,6 +75,8 @@ const REARM_SECONDS: u32 = 60;
 /// In [`Templates::controls`], beside the count.
 const ASSURED: u32 = 1 << 31;
 const SHARDS_MAX: usize = 64;
+/// Beyond so many quarters of `templates_max` there is no room for those that only wait for their end.
+const ROOMY_QUARTERS: u64 = 3;
 /// Templates for which a shard of their own is worth its wheel of 16 KB.
 const SHARD_TEMPLATES_MIN: usize = 1024;
 
@@ -112,7 +117,7 @@ impl Templates {
         self.controls[id.0 as usize].fetch_or(ASSURED, Ordering::Relaxed);
     }
 
-    /// Templates in use, those included that are dropped but still control conns.
+    /// Templates in use, those included that nobody is sent by any more.
     pub fn len(&self) -> usize {
         self.used.load(Ordering::Relaxed) as usize
     }
@@ -140,14 +145,55 @@ impl Templates {
     /// Shows the live templates among some places from `from` on, `count` at most: a listing that must be short goes on where
     /// this says. `None`: there are no more.
     pub fn visit_places(&self, from: usize, count: usize, now: Tick, show: impl FnMut(&Template)) -> Option<usize> {
+        let (number, places) = self.places(from, count)?;
+        let end = self.visit_shard(number, places.clone(), now, show);
+        self.next_places(number, &places, end)
+    }
+
+    /// Takes out the templates among some places from `from` on, `count` at most, that control no conn and are not `wanted`.
+    /// Gives where to go on. `None`: there are no more places.
+    pub fn drop_places(
+        &self,
+        from: usize,
+        count: usize,
+        now: Tick,
+        mut wanted: impl FnMut(&Template) -> bool,
+    ) -> Option<usize> {
+        let (number, places) = self.places(from, count)?;
+        let mut shard = self.lock(number);
+        let end = places.end.min(shard.len());
+        for place in places.start..end {
+            if !shard.holds(place) {
+                continue;
+            }
+            let template = self.view(&shard, number, place, now);
+            if template.controls == 0 && !wanted(&template) {
+                self.forget(&mut shard, number, place, now);
+            }
+        }
+        self.next_places(number, &places, end)
+    }
+
+    /// Takes a template out of its shard, which is locked. One that controls conns keeps its place until they have ended.
+    fn forget(&self, shard: &mut Shard, number: usize, place: u32, now: Tick) {
+        let id = self.base(number) + place;
+        if shard.forget(place, self.controls(id), now) == Freed::Now {
+            self.controls[id as usize].store(0, Ordering::Relaxed);
+            self.unreserve();
+        }
+    }
+
+    /// The shard that these places begin in, and those that are in it.
+    fn places(&self, from: usize, count: usize) -> Option<(usize, Range<u32>)> {
         let per_shard = self.shard_places as usize;
         let (number, start) = (from / per_shard, from % per_shard);
-        if number >= self.shards.len() {
-            return None;
-        }
-        let end = self.visit_shard(number, start as u32..(start + count).min(per_shard) as u32, now, show) as usize;
-        let next =
-            if end > start + count.saturating_sub(1) { number * per_shard + end } else { (number + 1) * per_shard };
+        (number < self.shards.len()).then(|| (number, start as u32..(start + count).min(per_shard) as u32))
+    }
+
+    /// The first place behind those that were looked at; the next shard's, if `end` says that this one had no more.
+    fn next_places(&self, number: usize, asked: &Range<u32>, end: u32) -> Option<usize> {
+        let per_shard = self.shard_places as usize;
+        let next = if end == asked.end { number * per_shard + end as usize } else { (number + 1) * per_shard };
         (next < self.shards.len() * per_shard).then_some(next)
     }
 
@@ -155,7 +201,7 @@ impl Templates {
     fn visit_shard(&self, number: usize, places: Range<u32>, now: Tick, mut show: impl FnMut(&Template)) -> u32 {
         let shard = self.lock(number);
         let end = places.end.min(shard.len());
-        for place in (places.start..end).filter(|place| shard.knows(*place)) {
+        for place in (places.start..end).filter(|place| shard.holds(*place)) {
             let template = self.view(&shard, number, place, now);
             if template.ticks_left > 0 || template.controls > 0 {
                 show(&template);
@@ -186,6 +232,7 @@ impl Templates {
             ticks_left: slot.deadline.since(now).max(0) as u32,
             controls: counter & !ASSURED,
             assured: counter & ASSURED != 0,
+            valid: slot.standing == Standing::Valid,
         }
     }
 
@@ -193,6 +240,11 @@ impl Templates {
     fn reserve(&self) -> Result<(), TemplatesFull> {
         let one_more = |used: u32| (used < self.templates_max).then_some(used + 1);
         self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more).map(drop).map_err(|_| TemplatesFull)
+    }
+
+    /// Is there no room for templates that nobody is sent by?
+    fn is_short(&self) -> bool {
+        u64::from(self.used.load(Ordering::Relaxed)) * 4 > u64::from(self.templates_max) * ROOMY_QUARTERS
     }
 
     fn unreserve(&self) {

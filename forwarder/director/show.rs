@@ -14,6 +14,9 @@ use control::{ConnChunk, ConnFilter, Cursor, ReloadId};
 use hashbrown::{HashMap, HashSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
+/// In the place of both ports of a template that nobody is sent by any more.
+const INVALID_PORT: u16 = 65_535;
+
 /// A director that answers: its control side, and what its devices say.
 pub struct Answering<'a> {
     /// The control side.
@@ -247,9 +250,9 @@ fn real_server(conn: &conntrack::Conn) -> SocketAddr {
     }
 }
 
-fn template(template: &conntrack::Template, server: SocketAddr, method: show::Method) -> show::Conn {
+fn template(template: &conntrack::Template, mut server: SocketAddr, method: show::Method) -> show::Conn {
     let client = template.key.client();
-    let (protocol, vip) = match template.key.service() {
+    let (protocol, mut vip) = match template.key.service() {
         conntrack::Service::Address { protocol, vip, port } => (shown_protocol(protocol), SocketAddr::new(vip, port)),
         // The kernel prints the mark in the VIP's place, in its first four bytes.
         conntrack::Service::Mark(mark) if client.is_ipv4() => {
@@ -259,6 +262,11 @@ fn template(template: &conntrack::Template, server: SocketAddr, method: show::Me
             (show::Protocol::Ip, SocketAddr::new(Ipv6Addr::from_bits(u128::from(mark) << 96).into(), 0))
         }
     };
+    if !template.valid {
+        // As the kernel lists one that nobody is sent by (recorded).
+        vip.set_port(INVALID_PORT);
+        server.set_port(INVALID_PORT);
+    }
     show::Conn {
         protocol,
         client: SocketAddr::new(client, 0),

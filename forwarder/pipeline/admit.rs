@@ -246,8 +246,8 @@ impl Shard {
                 first
             }
             None => {
-                // Dropped even if nothing can be scheduled: its server takes no conns.
-                entry.forget();
+                // Even if nothing can be scheduled: its server takes no conns.
+                entry.invalidate();
                 let first = self.pick(service, parsed, key, now).ok_or(Reason::NoServer)?;
                 if entry.insert(first.server.id.0, Tick::of_seconds(persistence.timeout_s)).is_err() {
                     shared.live.unbind(first.server.id, first.active);

@@ -3,7 +3,7 @@
 use std::sync::MutexGuard;
 use std::sync::atomic::Ordering;
 
-use super::shard::{Freed, Shard};
+use super::shard::Shard;
 use super::{Template, TemplateId, TemplateKey, Templates, TemplatesFull};
 use crate::tick::Tick;
 
@@ -36,7 +36,7 @@ impl<'a> Entry<'a> {
 
     /// Makes a template that sends the client to `server` for `timeout` ticks, instead of the one there may be.
     pub fn insert(&mut self, server: u32, timeout: u32) -> Result<(), TemplatesFull> {
-        self.forget();
+        self.invalidate();
         self.templates.reserve()?;
         self.place = self.shard.add(self.hash, self.key, server, timeout, self.now);
         if self.place.is_none() {
@@ -46,14 +46,20 @@ impl<'a> Entry<'a> {
         Ok(())
     }
 
-    /// Drops the template: its server takes no conns any more. The conns that it controls live on.
-    pub fn forget(&mut self) {
-        let Some(place) = self.place.take() else { return };
-        let id = self.templates.base(self.number) + place;
-        if self.shard.forget(place, self.templates.controls(id), self.now) == Freed::Now {
-            self.templates.controls[id as usize].store(0, Ordering::Relaxed);
-            self.templates.unreserve();
+    /// Its server takes no more of the client's conns: the template sends nobody any more. The conns that it controls live on, and
+    /// it is shown until its time is over. Where templates take up most of the room, one without conns makes place at once.
+    pub fn invalidate(&mut self) {
+        if self.templates.is_short() {
+            return self.forget();
         }
+        if let Some(place) = self.place.take() {
+            self.shard.invalidate(place);
+        }
+    }
+
+    fn forget(&mut self) {
+        let Some(place) = self.place.take() else { return };
+        self.templates.forget(&mut self.shard, self.number, place, self.now);
     }
 
     /// One more conn is controlled by the template, which lives its time-out again. `None` when there is no template.

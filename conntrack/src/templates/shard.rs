@@ -25,8 +25,18 @@ pub(super) struct Slot {
     /// It was prolonged for conns that may have been over themselves: looked at again then.
     check: Option<Tick>,
     links: Links,
-    /// Dropped from the map; waits for its conns to end.
-    dropped: bool,
+    pub(super) standing: Standing,
+}
+
+/// What a place holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// Nothing.
+    Free,
+    /// A template that its clients are sent by; the map leads to it.
+    Valid,
+    /// One that nobody is sent by any more. It waits for its time, and for its conns to end.
+    Invalid,
 }
 
 impl Timed for Slot {
@@ -59,10 +69,9 @@ impl Shard {
         self.slots.len() as u32
     }
 
-    /// Whether the map leads to this place: it is neither free nor dropped.
-    pub(super) fn knows(&self, place: u32) -> bool {
-        let slot = self.slot(place);
-        self.map.find(slot.hash, |&other| other == place).is_some()
+    /// Whether there is a template at this place.
+    pub(super) fn holds(&self, place: u32) -> bool {
+        self.slot(place).standing != Standing::Free
     }
 
     pub(super) fn find(&self, hash: u64, key: &TemplateKey) -> Option<u32> {
@@ -74,7 +83,7 @@ impl Shard {
         let timeout = timeout.min(Tick::DISTANCE_MAX);
         let links = Links::NONE;
         let deadline = now.after(timeout);
-        let slot = Slot { key, hash, server, timeout, deadline, check: None, links, dropped: false };
+        let slot = Slot { key, hash, server, timeout, deadline, check: None, links, standing: Standing::Valid };
         let place = match self.free.pop() {
             Some(place) => {
                 self.slots[place as usize] = slot;
@@ -112,21 +121,38 @@ impl Shard {
         self.slots[place as usize].check = Some(now.after(Tick::of_seconds(COUNTED_LATE_SECONDS)));
     }
 
-    /// Takes the template out of the map; its place is free at once or, if it controls conns, when they have ended.
+    /// Nobody is sent by the template any more; it lives as long as it would have.
+    pub(super) fn invalidate(&mut self, place: u32) {
+        self.unmap(place);
+        self.slots[place as usize].standing = Standing::Invalid;
+    }
+
+    /// Takes the template out; its place is free at once or, if it controls conns, when they have ended.
     pub(super) fn forget(&mut self, place: u32, controls: u32, now: Tick) -> Freed {
+        if controls == 0 {
+            self.free_place(place);
+            return Freed::Now;
+        }
+        self.invalidate(place);
+        self.wheel.unlink(&mut self.slots, place);
+        self.prolong(place, now);
+        self.wheel.link(&mut self.slots, place);
+        Freed::Later
+    }
+
+    fn free_place(&mut self, place: u32) {
+        self.unmap(place);
+        self.wheel.unlink(&mut self.slots, place);
+        self.slots[place as usize].standing = Standing::Free;
+        self.free.push(place);
+    }
+
+    /// The map does not lead to this place any more.
+    fn unmap(&mut self, place: u32) {
         let hash = self.slots[place as usize].hash;
         if let Ok(found) = self.map.find_entry(hash, |&other| other == place) {
             found.remove();
         }
-        self.wheel.unlink(&mut self.slots, place);
-        if controls == 0 {
-            self.free.push(place);
-            return Freed::Now;
-        }
-        self.slots[place as usize].dropped = true;
-        self.prolong(place, now);
-        self.wheel.link(&mut self.slots, place);
-        Freed::Later
     }
 
     pub(super) fn expire(&mut self, all: &Templates, base: u32, now: Tick, budget: usize) -> usize {

@@ -84,7 +84,7 @@ fn full_is_refused_and_room_comes_back() {
         all.entry(key(client), second(0)).insert(1, 100).unwrap();
     }
     assert_eq!(all.entry(key(3), second(0)).insert(1, 100), Err(TemplatesFull));
-    all.entry(key(1), second(0)).forget();
+    all.entry(key(1), second(0)).invalidate();
     all.entry(key(3), second(0)).insert(1, 100).unwrap();
     assert_eq!(all.len(), 2);
 }
@@ -100,13 +100,72 @@ fn sharded_room_is_all_usable() {
     assert_eq!(all.entry(key, second(0)).insert(1, 100), Err(TemplatesFull));
 }
 
+/// Recorded: nobody is sent by it, it is there until its time is over, and then while it controls conns.
+#[test]
+fn an_invalid_template_is_shown_until_its_end() {
+    for (controls, ends) in [(false, 20..=21), (true, 80..=82)] {
+        let all = templates(10);
+        let mut entry = all.entry(key(1), second(0));
+        entry.insert(7, Tick::of_seconds(20)).unwrap();
+        let id = controls.then(|| entry.attach().unwrap());
+        entry.invalidate();
+        assert!(entry.template().is_none() && entry.attach().is_none());
+        entry.insert(8, Tick::of_seconds(10)).unwrap();
+        drop(entry);
+        let (mut shown, mut last) = (Vec::new(), 0);
+        for now in 0..200 {
+            all.expire(second(now), 1000);
+            shown.clear();
+            all.visit(second(now), |template| shown.push((template.server, template.valid, template.ticks_left)));
+            if now == 0 {
+                assert_eq!(shown, [(7, false, 2000), (8, true, 1000)]);
+            }
+            last = if shown.iter().any(|(server, ..)| *server == 7) { now } else { last };
+            if now == 50 {
+                id.inspect(|id| all.release(*id));
+            }
+        }
+        assert!(ends.contains(&(last + 1)), "controls {controls}: shown until {last}");
+        assert!(all.is_empty());
+    }
+}
+
+/// Walked through in parts, whatever lies in them: those that control conns stay.
+#[test]
+fn templates_that_are_not_wanted_are_dropped() {
+    for (part, max) in [(1, 10), (3, 10), (1_000, 10), (7, 5_000)] {
+        let all = templates(max);
+        for client in 1..=8 {
+            let mut entry = all.entry(key(client), second(0));
+            entry.insert(u32::from(client % 2), Tick::of_seconds(300)).unwrap();
+            if client > 4 {
+                entry.attach().unwrap();
+            }
+            if client == 1 || client == 5 {
+                entry.invalidate();
+            }
+        }
+        let mut from = Some(0);
+        while let Some(place) = from {
+            from = all.drop_places(place, part, second(1), |template| template.server == 0);
+        }
+        let mut left = Vec::new();
+        all.visit(second(1), |template| left.push((template.server, template.controls, template.valid)));
+        left.sort();
+        let with_conns = [(0, 1, true), (0, 1, true), (1, 1, false), (1, 1, true)];
+        assert_eq!(left, [&[(0, 0, true); 2][..], &with_conns].concat(), "in parts of {part}");
+        assert_eq!(all.len(), 6);
+    }
+}
+
+/// Where room is short a template that nobody is sent by makes place, or waits for its conns only.
 #[test]
 fn a_dropped_template_keeps_its_place_until_its_conns_end() {
     let all = templates(1);
     let mut entry = all.entry(key(1), second(0));
     entry.insert(7, Tick::of_seconds(300)).unwrap();
     let id = entry.attach().unwrap();
-    entry.forget();
+    entry.invalidate();
     assert!(entry.template().is_none() && entry.attach().is_none());
     assert_eq!(entry.insert(8, 100), Err(TemplatesFull));
     drop(entry);
