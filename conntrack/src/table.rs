@@ -106,6 +106,11 @@ impl Table {
         self.conns_max as usize
     }
 
+    /// Places that ever held a conn: a walk through all conns ends there.
+    pub fn places(&self) -> usize {
+        self.fresh as usize
+    }
+
     /// The hash by which this table finds `key`.
     #[inline(always)]
     pub fn hash(&self, key: &Key) -> u64 {

@@ -2,6 +2,7 @@
 //! them. No socket, no device and no clock here, so the lab runs it as it is.
 
 use super::listing::Listings;
+use super::orphans::Orphans;
 use super::rates::Rates;
 use super::reload::Reloads;
 use super::tools::Tools;
@@ -84,6 +85,7 @@ pub struct Control {
     pub(super) workers: Vec<WorkerLink>,
     pub(super) listings: Listings,
     pub(super) reloads: Reloads,
+    pub(super) orphans: Orphans,
     pub(super) now: Now,
     pub(super) started_ms: u64,
     /// Traffic of a real server's place before the server had it: the place's former owners'.
@@ -131,6 +133,7 @@ impl Control {
             workers: Vec::new(),
             listings: Listings::default(),
             reloads: Reloads::default(),
+            orphans: Orphans::default(),
             now,
             started_ms: now.ms,
             traffic_before: HashMap::new(),
@@ -169,6 +172,7 @@ impl Control {
             self.send(port, &frame);
         }
         self.shared.templates.expire(now.tick, TEMPLATES_PER_TURN);
+        self.end_orphans();
         if now.ms >= self.forget_ms {
             self.forget_ms = now.ms + FORGET_MS;
             self.forget();

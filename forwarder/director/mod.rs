@@ -11,6 +11,7 @@ mod change;
 mod control;
 mod listing;
 mod network;
+mod orphans;
 mod owners;
 pub mod plan;
 mod rates;

@@ -13,6 +13,7 @@ pub mod admit;
 pub mod classify;
 pub mod defense;
 mod fate;
+mod orphans;
 mod planned;
 mod quoted;
 pub mod shard;

@@ -2,6 +2,7 @@
 //! Everything but the ports, so that the stages are written once, whatever the device.
 
 use super::defense::Defenses;
+use super::orphans::Orphans;
 use super::{Now, Reason};
 use crate::local_ports::LocalPorts;
 use crate::neigh::NextHops;
@@ -48,6 +49,8 @@ pub struct Shard {
     pub local_ports: LocalPorts,
     /// What it does against floods.
     pub defenses: Defenses,
+    /// Conns of removed servers that it is to end.
+    pub(super) orphans: Orphans,
     /// Random bits for schedulers and identifications; nothing secret hangs on them.
     pub random: fastrand::Rng,
     /// Conns that this burst ended and whose counts are settled. Each frame ends one at most.
@@ -77,6 +80,7 @@ impl Shard {
             traffic,
             local_ports,
             defenses: Defenses::default(),
+            orphans: Orphans::default(),
             random: fastrand::Rng::with_seed(seed),
             ending: ArrayVec::new(),
         }

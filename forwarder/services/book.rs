@@ -88,6 +88,8 @@ pub struct Book {
     /// Places that were freed since the last call of [`Book::take_freed`].
     freed: Vec<(ServiceKey, ServerId)>,
     changed: bool,
+    /// A server was removed whose conns are to end by themselves.
+    orphans: bool,
     look_again_ms: u64,
 }
 
@@ -113,6 +115,7 @@ impl Book {
             owners: HashMap::new(),
             freed: Vec::new(),
             changed: true,
+            orphans: false,
             look_again_ms: 0,
         }
     }
@@ -174,6 +177,7 @@ impl Book {
         for listed in &entry.servers {
             self.shared.live.detach(listed.server.id);
             self.trash.put(key, listed, now_ms);
+            self.orphans |= self.policy.expire_nodest_conn;
         }
         if self.trash.has_any(key) {
             self.former.insert(key, entry.service.steer);
@@ -237,13 +241,14 @@ impl Book {
         Ok(())
     }
 
-    /// Removes a real server. Its clients' packets are dropped, its own are still translated.
+    /// Removes a real server. Its clients' packets are dropped, its own are still translated; with expire_nodest_conn its conns end.
     pub fn delete_server(&mut self, key: ServiceKey, address: SocketAddr, now_ms: u64) -> Result<(), Refused> {
         let entry = self.services.get_mut(&key).ok_or(Refused::NoService)?;
         let i = entry.position(address).ok_or(Refused::NoServer)?;
         let gone = entry.servers.remove(i);
         self.shared.live.detach(gone.server.id);
         self.trash.put(key, &gone, now_ms);
+        self.orphans |= self.policy.expire_nodest_conn;
         entry.republish(&self.shared.live, &self.trash, Change::Servers);
         self.servers_changed();
         Ok(())
@@ -286,6 +291,11 @@ impl Book {
     /// Server ids that were given up since the last call: their traffic counters belong to nobody.
     pub fn take_freed(&mut self) -> Vec<(ServiceKey, ServerId)> {
         std::mem::take(&mut self.freed)
+    }
+
+    /// Was a server removed since the last call whose conns are to end by themselves?
+    pub fn take_orphans(&mut self) -> bool {
+        std::mem::take(&mut self.orphans)
     }
 
     /// Every VIP.

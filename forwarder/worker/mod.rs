@@ -124,6 +124,7 @@ impl<P: Port> Worker<P> {
         // After everything that sends: what is queued when a turn ends has no fate yet.
         self.egress.flush(&mut self.shard.counts);
         busy |= self.shard.expire(now);
+        busy |= self.shard.end_orphans(now);
         self.shard.defend(now);
         self.publish(busy);
         busy
@@ -317,6 +318,7 @@ impl<P: Port> Worker<P> {
                     listing.fill(&self.shard.table, now.tick);
                     self.rings.give_back(listing);
                 }
+                Order::EndOrphans => self.shard.begin_to_end_orphans(),
             }
         }
         obeyed

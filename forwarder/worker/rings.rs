@@ -59,6 +59,8 @@ pub enum Order {
     },
     /// List conns into this buffer and give it back.
     List(Box<Listing>),
+    /// End the conns of removed servers.
+    EndOrphans,
 }
 
 /// A buffer for a part of a worker's conn table. Control makes it and frees it; the worker fills it.

@@ -18,6 +18,9 @@ use uvs::wire::{Ethernet, describe};
 /// The recorder waited so long for what a step causes.
 const STEP_MS: u64 = 50;
 
+/// Among the edits a line of a setting begins so, `name=value` behind it.
+const SETTING: &str = "sysctl net/ipv4/vs/";
+
 /// Neighbours of new servers are asked for.
 const EDIT_MS: u64 = 10;
 
@@ -49,6 +52,7 @@ pub fn replay(recordings: &[Recording], folder: &Path, workers: usize) -> (Outco
 /// One case under way.
 struct Replay<'a> {
     recording: &'a Recording,
+    setup: Setup<'a>,
     lab: Lab,
     /// Whose frames come to which worker.
     random: fastrand::Rng,
@@ -63,7 +67,8 @@ struct Replay<'a> {
 impl<'a> Replay<'a> {
     fn new(recording: &'a Recording, workers: usize) -> Result<Self, String> {
         let edits = recording.edits()?;
-        let mut lab = Setup::of(recording, workers).lab()?;
+        let setup = Setup::of(recording, workers);
+        let mut lab = setup.lab()?;
         lab.control.set_marks(recording.marks()?);
         let mut template = None;
         for edit in edits {
@@ -77,6 +82,7 @@ impl<'a> Replay<'a> {
         let weights = shown::weights(&mut lab);
         Ok(Replay {
             recording,
+            setup,
             lab,
             random: fastrand::Rng::with_seed(1),
             weights,
@@ -86,7 +92,7 @@ impl<'a> Replay<'a> {
         })
     }
 
-    fn step(&mut self, step: &Step) -> Vec<String> {
+    fn step(&mut self, step: &'a Step) -> Vec<String> {
         if let Err(fault) = self.change(step) {
             return vec![fault];
         }
@@ -156,10 +162,15 @@ impl<'a> Replay<'a> {
         faults
     }
 
-    /// Between two steps somebody may have changed services, or removed, edited or added servers.
-    fn change(&mut self, step: &Step) -> Result<(), String> {
+    /// Between two steps somebody may have changed services or settings, or removed, edited or added servers.
+    fn change(&mut self, step: &'a Step) -> Result<(), String> {
         let Some(edits) = &step.edits else { return self.change_servers(step) };
         for line in edits {
+            if let Some(setting) = line.strip_prefix(SETTING) {
+                self.setup.set(setting);
+                self.lab.control.apply(self.setup.config()?).map_err(|refusals| refusals.join(", "))?;
+                continue;
+            }
             Command::parse(line)?.apply(&mut self.lab.control).map_err(|fault| format!("ipvsadm {line}: {fault}"))?;
         }
         self.weights = step.weights()?;

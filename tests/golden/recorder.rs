@@ -42,11 +42,22 @@ impl<'a> Setup<'a> {
         Setup { workers, mtus, virtual_addresses, settings, timeouts: Vec::new() }
     }
 
+    /// A setting as `name=value` is another one from now on.
+    pub fn set(&mut self, setting: &'a str) {
+        let name = |setting: &str| setting.split('=').next().map(str::to_string);
+        self.settings.retain(|other| name(other) != name(setting));
+        self.settings.push(setting);
+    }
+
+    /// What the director is told. An error: what of the settings it does not take.
+    pub fn config(&self) -> Result<config::Config, String> {
+        config::parse(&self.text(), "recording").map_err(|faults| faults.to_string())
+    }
+
     /// The director, after its first turns. An error: what of the settings it does not take.
     pub fn lab(&self) -> Result<Lab, String> {
-        let text = self.text();
-        config::parse(&text, "recording").map_err(|faults| faults.to_string())?;
-        let mut lab = Lab::unstarted(&text, 0);
+        self.config()?;
+        let mut lab = Lab::unstarted(&self.text(), 0);
         lab.mac_of = recorded_mac;
         lab.advance(5_000);
         Ok(lab)

@@ -20,6 +20,7 @@ mod methods;
 mod mtu;
 mod neighbors;
 mod network;
+mod orphans;
 mod own_server;
 mod persistence;
 mod rates;

@@ -73,6 +73,7 @@ impl Book {
         for gone in entry.servers.extract_if(.., |listed| remove.contains(&listed.address())) {
             self.shared.live.detach(gone.server.id);
             self.trash.put(key, &gone, now_ms);
+            self.orphans |= self.policy.expire_nodest_conn;
         }
     }
 
