@@ -30,6 +30,7 @@ mod refusal;
 mod request;
 mod system;
 mod takeover;
+mod watchers;
 
 /// Nothing here panics; the compiler wants to be told what would happen.
 #[cfg(panic = "abort")]

@@ -1,7 +1,7 @@
 //! System calls of the library's own. Those that it takes over it makes by number: through the C library they would come back to it.
 //! All of them are safe in memory; a wrong descriptor is an error of the kernel's.
 
-use core::ffi::{c_int, c_void};
+use core::ffi::{CStr, c_int, c_void};
 use libc::{MSG_DONTWAIT, MSG_NOSIGNAL, MSG_PEEK, SOCK_CLOEXEC, SOL_SOCKET, sockaddr_un, socklen_t, timeval};
 
 /// A descriptor of the library's own, closed when dropped.
@@ -97,6 +97,52 @@ pub fn has_ended(socket: c_int) -> bool {
 pub fn put_in_place(new: &Owned, old: c_int, close_on_exec: bool) -> bool {
     // SAFETY: it takes no memory.
     unsafe { libc::dup3(new.0, old, if close_on_exec { libc::O_CLOEXEC } else { 0 }) >= 0 }
+}
+
+/// Opens a file or a folder to read it.
+pub fn open(path: &CStr) -> Option<Owned> {
+    open_at(libc::AT_FDCWD, path)
+}
+
+/// The same in a folder.
+pub fn open_in(folder: &Owned, name: &CStr) -> Option<Owned> {
+    open_at(folder.0, name)
+}
+
+fn open_at(folder: c_int, path: &CStr) -> Option<Owned> {
+    let flags = libc::O_RDONLY | libc::O_CLOEXEC;
+    // SAFETY: the path is a C string.
+    Owned::from(unsafe { libc::syscall(libc::SYS_openat, folder, path.as_ptr(), flags) } as c_int)
+}
+
+/// How much was read; 0: there is no more, or it cannot be.
+pub fn read(file: &Owned, room: &mut [u8]) -> usize {
+    // SAFETY: pointer and length are those of a slice.
+    let read = unsafe { libc::syscall(libc::SYS_read, file.0, room.as_mut_ptr(), room.len()) };
+    usize::try_from(read).unwrap_or(0)
+}
+
+/// The next entries of a folder, as the kernel writes them; none: there are no more.
+pub fn entries<'a>(folder: &Owned, room: &'a mut [u8]) -> &'a [u8] {
+    // SAFETY: pointer and length are those of a slice.
+    let written = unsafe { libc::syscall(libc::SYS_getdents64, folder.0, room.as_mut_ptr(), room.len()) };
+    usize::try_from(written).ok().and_then(|written| room.get(..written)).unwrap_or(&[])
+}
+
+/// Whether a link in a folder leads to this.
+pub fn link_is(folder: &Owned, name: &CStr, target: &[u8]) -> bool {
+    let mut room = [0u8; 64];
+    let (place, bytes) = (room.as_mut_ptr().cast(), room.len());
+    // SAFETY: the name is a C string, pointer and length are those of an array.
+    let length = unsafe { libc::readlinkat(folder.0, name.as_ptr(), place, bytes) };
+    usize::try_from(length).ok().and_then(|length| room.get(..length)) == Some(target)
+}
+
+/// Has an epoll set watch a descriptor.
+pub fn watch(set: c_int, descriptor: c_int, events: u32, data: u64) {
+    let mut event = libc::epoll_event { events, u64: data };
+    // SAFETY: the event is a whole one.
+    unsafe { libc::epoll_ctl(set, libc::EPOLL_CTL_ADD, descriptor, &raw mut event) };
 }
 
 /// The number that the kernel gave to an open socket, 0 if the descriptor is none.

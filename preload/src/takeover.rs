@@ -1,6 +1,6 @@
 //! Another socket in the place of a descriptor of the program's: the director's when the program asks for IPVS, a new one when the
 //! director was started again, and one that holds only a refusal ([`crate::refusal`]). The number stays, and so does what the
-//! program set: close-on-exec, non-blocking, its limit on waiting.
+//! program set: close-on-exec, non-blocking, its limit on waiting, the epoll sets that watch it.
 
 use core::ffi::c_int;
 use libc::{AF_NETLINK, NETLINK_GENERIC, SO_DOMAIN, SO_PROTOCOL};
@@ -8,6 +8,7 @@ use libc::{AF_NETLINK, NETLINK_GENERIC, SO_DOMAIN, SO_PROTOCOL};
 use crate::descriptors::Descriptor;
 use crate::director::{self, SILENCE_MAX};
 use crate::system::{self, Owned};
+use crate::watchers::Watchers;
 
 /// Whether the descriptor is a generic-netlink socket. Route netlink's RTM_NEWLINK has the number of generic netlink's controller.
 pub fn is_generic_netlink(number: c_int) -> bool {
@@ -48,12 +49,15 @@ pub fn replace(number: c_int, descriptor: &Descriptor, socket: Owned) -> bool {
     if system::is_nonblocking(number) {
         system::set_nonblocking(&socket);
     }
+    let watchers = Watchers::of(number);
     let before = descriptor.connection();
     // Known before it is there: another thread that sees the new socket takes it for ours.
     descriptor.set_connection(system::inode(socket.number()));
     descriptor.set_limit_is_ours(limit.is_none());
     let replaced = system::put_in_place(&socket, number, flags & libc::FD_CLOEXEC != 0);
-    if !replaced {
+    if replaced {
+        watchers.watch(number);
+    } else {
         descriptor.set_connection(before);
     }
     replaced

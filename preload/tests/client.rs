@@ -29,6 +29,7 @@ fn as_a_client() {
         "seems_unchanged" => seems_unchanged(),
         "died" => died(),
         "restarts" => restarts(),
+        "watched" => watched(),
         "silence" => silence(),
         "own_limit" => own_limit(),
         "absent" => absent(),
@@ -173,6 +174,49 @@ fn restarts() {
     assert_eq!(client.family("IPVS"), Err(libc::ENOENT));
     tell("start");
     assert_eq!(client.command(GET_INFO), 0);
+}
+
+/// By an epoll set that watched the socket before it became the director's, among many others, as event loops do.
+fn watched() {
+    let others: Vec<_> = (0..40).map(|_| UnixStream::pair().unwrap()).collect();
+    let mut client = Client::new();
+    let (set, other_set) = (epoll(), epoll());
+    others.iter().for_each(|(near, _)| watch(&set, near.as_raw_fd(), 1));
+    watch(&set, client.number(), 7_000_000_000);
+    watch(&other_set, client.number(), 8);
+    let comes = || [&set, &other_set].map(|set| wait(set));
+    assert_eq!(client.family("nlctrl"), Ok(CONTROLLER));
+    client.send(Message::family("IPVS", 0));
+    assert_eq!(comes(), [Some(7_000_000_000), Some(8)]);
+    assert_eq!(client.receive().unwrap().kind, CONTROLLER);
+    assert_eq!(client.receive().unwrap().error(), Some(0));
+    tell("restart");
+    client.send(Message::request(FAMILY, 0, GET_INFO, &[]));
+    assert_eq!(comes(), [Some(7_000_000_000), Some(8)], "the new director's");
+    while client.receive().unwrap().error().is_none() {}
+    tell("stop");
+    client.send(Message::request(FAMILY, 0, GET_INFO, &[]));
+    assert_eq!(comes(), [Some(7_000_000_000), Some(8)], "a refusal");
+    assert_eq!(client.receive().unwrap().error(), Some(libc::EBUSY));
+}
+
+fn epoll() -> OwnedFd {
+    // SAFETY: it takes no memory; the number is ours alone.
+    unsafe { OwnedFd::from_raw_fd(libc::epoll_create1(libc::EPOLL_CLOEXEC)) }
+}
+
+fn watch(set: &OwnedFd, number: RawFd, data: u64) {
+    let mut event = libc::epoll_event { events: libc::EPOLLIN as u32, u64: data };
+    // SAFETY: one event.
+    assert_eq!(unsafe { libc::epoll_ctl(set.as_raw_fd(), libc::EPOLL_CTL_ADD, number, &mut event) }, 0);
+}
+
+/// What there is to be read; None: nothing for long.
+fn wait(set: &OwnedFd) -> Option<u64> {
+    let mut event = libc::epoll_event { events: 0, u64: 0 };
+    // SAFETY: there is room for one event.
+    let count = unsafe { libc::epoll_wait(set.as_raw_fd(), &mut event, 1, 10_000) };
+    (count == 1).then_some(event.u64)
 }
 
 fn silence() {

@@ -108,6 +108,21 @@ fn a_director_that_is_started_again() {
 }
 
 #[test]
+fn who_waits_in_epoll_is_woken() {
+    let folder = tempfile::tempdir().unwrap();
+    let mock = Mock::start(folder.path());
+    let mut partner = Partner::start("watched", folder.path());
+    partner.wait_for("restart");
+    drop(mock);
+    let mock = Mock::start(folder.path());
+    partner.go_on();
+    partner.wait_for("stop");
+    drop(mock);
+    partner.go_on();
+    partner.passes();
+}
+
+#[test]
 fn a_director_that_comes_later() {
     let folder = tempfile::tempdir().unwrap();
     let mut partner = Partner::start("absent", folder.path());
