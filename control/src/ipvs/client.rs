@@ -7,9 +7,9 @@ use std::os::unix::net::UnixStream;
 use ipvs_netlink::{Ipvs, Rights, Session};
 use rustix::event::PollFd;
 use rustix::io::Errno;
-use rustix::net::{RecvFlags, SendFlags, recv, send, sockopt};
+use rustix::net::{RecvFlags, SendFlags, recv, send};
 
-use crate::clients::{self, waker};
+use crate::clients::{self, is_owners, waker};
 
 /// How long a client may not read what it is sent.
 pub(super) const SILENCE_MS_MAX: u64 = 10_000;
@@ -35,23 +35,21 @@ impl clients::Client for Client {
     fn waker(&self) -> Option<PollFd<'_>> {
         Some(waker(&self.socket, self.pending.is_some()))
     }
+
+    fn is_owners(&self) -> bool {
+        self.rights == Rights::Edit
+    }
+
+    fn idle_since_ms(&self) -> Option<u64> {
+        (self.pending.is_none() && self.session.is_idle()).then_some(self.moved_ms)
+    }
 }
 
 impl Client {
     /// Of a socket that does not block.
     pub(super) fn new(socket: UnixStream, now_ms: u64) -> io::Result<Client> {
-        let user = sockopt::socket_peercred(&socket)?.uid.as_raw();
-        let rights = rights_of(user, rustix::process::geteuid().as_raw());
+        let rights = if is_owners(&socket)? { Rights::Edit } else { Rights::Read };
         Ok(Client { socket, rights, session: Session::default(), pending: None, moved_ms: now_ms, is_gone: false })
-    }
-
-    /// Has it been told all that it asked for?
-    pub(super) fn is_idle(&self) -> bool {
-        self.pending.is_none() && self.session.is_idle()
-    }
-
-    pub(super) fn moved_ms(&self) -> u64 {
-        self.moved_ms
     }
 
     /// One turn: whatever can be done now, within `packets_left`.
@@ -108,29 +106,5 @@ impl Client {
             Err(_) => self.is_gone = true,
         }
         true
-    }
-}
-
-/// What a user may do with a director that runs as `own`.
-fn rights_of(user: u32, own: u32) -> Rights {
-    if user == 0 || user == own { Rights::Edit } else { Rights::Read }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn root_and_the_directors_own_user_may_change_things() {
-        let rows = [
-            (0, 0, Rights::Edit),
-            (0, 7, Rights::Edit),
-            (7, 7, Rights::Edit),
-            (7, 0, Rights::Read),
-            (8, 7, Rights::Read),
-        ];
-        for (user, own, rights) in rows {
-            assert_eq!(rights_of(user, own), rights, "user {user} of a director that runs as {own}");
-        }
     }
 }

@@ -14,14 +14,14 @@ use std::path::Path;
 use ipvs_netlink::{DATAGRAM_BYTES_MAX, Ipvs};
 use rustix::event::PollFd;
 
-use crate::clients::Clients;
+use crate::clients::{Clients, has_place};
 use crate::run_dir::{BindError, Kind, RunDir};
 use client::Client;
 
 /// Name of the socket in the run directory.
 const SOCKET_NAME: &str = "ipvs.sock";
-/// Clients at once. For one more, who has been idle the longest is hung up on: keepalived says nothing for hours, and comes again
-/// when it has something to say.
+/// Clients at once, half of them such as may only look. For one more, who has been idle the longest is hung up on: keepalived says
+/// nothing for hours, and comes again when it has something to say.
 const CLIENTS_MAX: usize = 64;
 /// Requests done and packets of lists made in one turn, for all clients together: some milliseconds.
 const PACKETS_PER_TURN: usize = 64;
@@ -49,12 +49,8 @@ impl IpvsSocket {
     /// Serves whoever is there. Returns true if a client could be served further at once.
     pub fn turn(&mut self, ipvs: &mut dyn Ipvs, now_ms: u64) -> bool {
         self.clients.accept(CLIENTS_MAX, |clients, stream| {
-            if clients.len() >= CLIENTS_MAX {
-                let idle = clients.iter().enumerate().filter(|(_, client)| client.is_idle());
-                let Some((longest, _)) = idle.min_by_key(|(_, client)| client.moved_ms()) else { return Ok(None) };
-                clients.swap_remove(longest);
-            }
-            Client::new(stream, now_ms).map(Some)
+            let client = Client::new(stream, now_ms)?;
+            Ok(has_place(clients, &client, CLIENTS_MAX).then_some(client))
         });
         let mut packets_left = PACKETS_PER_TURN;
         let room = &mut self.room;

@@ -1,13 +1,13 @@
 //! One client that reads a text.
 
-use std::io::{ErrorKind, Read};
+use std::io::{self, ErrorKind, Read};
 use std::os::unix::net::UnixStream;
 
 use rustix::event::PollFd;
 
 use super::ProcNet;
 use super::answer::Answer;
-use crate::clients::{self, waker};
+use crate::clients::{self, is_owners, waker};
 use crate::outbound::Outbound;
 
 /// How long a client may neither ask nor read.
@@ -21,6 +21,7 @@ const NAME_BYTES_MAX: usize = 32;
 #[derive(Debug)]
 pub(super) struct Client {
     stream: UnixStream,
+    is_owners: bool,
     /// What came of the file's name.
     name: Vec<u8>,
     answer: Option<Answer>,
@@ -40,13 +41,17 @@ impl clients::Client for Client {
         // Once it has asked, it says nothing more, and a poll would tell of its silence again and again.
         (has_pending || self.answer.is_none()).then(|| waker(&self.stream, has_pending))
     }
+
+    fn is_owners(&self) -> bool {
+        self.is_owners
+    }
 }
 
 impl Client {
     /// Of a stream that does not block.
-    pub(super) fn new(stream: UnixStream, now_ms: u64) -> Client {
-        let outbound = Outbound::default();
-        Client { stream, name: Vec::new(), answer: None, outbound, moved_ms: now_ms, is_gone: false }
+    pub(super) fn new(stream: UnixStream, now_ms: u64) -> io::Result<Client> {
+        let (is_owners, outbound) = (is_owners(&stream)?, Outbound::default());
+        Ok(Client { stream, is_owners, name: Vec::new(), answer: None, outbound, moved_ms: now_ms, is_gone: false })
     }
 
     #[cfg(test)]

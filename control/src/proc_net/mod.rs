@@ -12,14 +12,14 @@ use std::path::Path;
 use ipvs_netlink::{Ipvs, Stats};
 use rustix::event::PollFd;
 
-use crate::clients::Clients;
+use crate::clients::{Clients, has_place};
 use crate::director::Director;
 use crate::run_dir::{BindError, Kind, RunDir};
 use client::Client;
 
 /// Name of the socket in the run directory.
 const SOCKET_NAME: &str = "proc.sock";
-/// Clients at once. More are hung up on.
+/// Clients at once, half of them such as may only look. More are hung up on.
 const CLIENTS_MAX: usize = 32;
 /// Chunks of text made in one turn, for all clients together.
 const CHUNKS_PER_TURN: usize = 16;
@@ -48,7 +48,8 @@ impl ProcSocket {
     /// Serves whoever is there. Returns true if a client could be served further at once.
     pub fn turn(&mut self, director: &mut dyn ProcNet, now_ms: u64) -> bool {
         self.0.accept(CLIENTS_MAX, |clients, stream| {
-            Ok((clients.len() < CLIENTS_MAX).then(|| Client::new(stream, now_ms)))
+            let client = Client::new(stream, now_ms)?;
+            Ok(has_place(clients, &client, CLIENTS_MAX).then_some(client))
         });
         let mut chunks_left = CHUNKS_PER_TURN;
         self.0.serve(|client| client.serve(director, &mut chunks_left, now_ms));
