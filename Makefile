@@ -37,6 +37,7 @@ demo: build
 
 # Two builds: without DPDK and with debug assertions, as on any machine; and the one that runs. End to end is one test of the latter.
 test: setup
+	@setup/python.sh
 	$(call layer,formatting)
 	$(CARGO) fmt --all --check
 	$(call layer,clippy with and without DPDK)

@@ -1,7 +1,7 @@
 //! Debian's ipvsadm, as it is, drives the director by the preload library: every command that was recorded of the kernel is run, and its
 //! output, its errors and its exit status are compared. `GOLDEN_DIR` names another folder of such recordings.
 //!
-//! Needs ipvsadm and util-linux; a case as another user needs root.
+//! Needs ipvsadm and util-linux; a case as another user needs root, one by a third client what `setup/python.sh` installs.
 
 mod director;
 mod facts;
@@ -10,6 +10,7 @@ mod kit;
 #[path = "../../preload/tests/library.rs"]
 #[allow(dead_code)] // The library's own tests start programs with it.
 mod library;
+mod pyroute2;
 mod table;
 mod traffic;
 
