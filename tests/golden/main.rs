@@ -54,8 +54,11 @@ fn main() -> ExitCode {
 
 fn sched(golden: &Path) -> bool {
     let Some(_) = outcome::files(&golden.join("sched")) else { return false };
-    let outcome = sched::replay(&trace::read_folder(golden));
-    outcome.report("sched", format!("{} decisions", outcome.compared), "")
+    let cases = trace::read_folder(golden);
+    all_right(|workers| {
+        let outcome = sched::replay(&cases, workers);
+        outcome.report("sched", format!("{} decisions", outcome.compared), by(workers))
+    })
 }
 
 fn packets(golden: &Path) -> bool {

@@ -1,5 +1,8 @@
 //! Scheduler recordings: each connect is a frame, and the server is whoever the frame that leaves is for. Edits go through
 //! control as an operator's would, so trash, thresholds, templates and counters are the director's own.
+//!
+//! Frames come to any of the workers. With one worker, connects of one moment come in one burst. Several would decide on a
+//! burst in an order of their own, which is no recording's: there each connect waits for the one before it.
 
 use crate::ipvsadm::netmask_of;
 use crate::kit::{Lab, Left, host_mac, port_mac};
@@ -7,7 +10,7 @@ use crate::outcome::Outcome;
 use crate::trace::{Case, Connect, Counts, Event, Protocol, Server, Service, Step};
 use conntrack::Method;
 use sched::{Flags, Settings, TableSize, Thresholds};
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use uvs::services::book::{ServerSpec, ServiceSpec};
 use uvs::services::{Persistence, ServiceKey};
@@ -18,16 +21,25 @@ use uvs::wire::{Ipv4, Ipv6, tcp};
 const CLIENT_SIDE: usize = 0;
 const SERVER_SIDE: usize = 1;
 
+/// An ICMP error's header; what it quotes follows.
+const ICMP_BYTES: usize = 8;
+
 /// Replays all cases.
-pub fn replay(cases: &[Case]) -> Outcome {
+pub fn replay(cases: &[Case], workers: usize) -> Outcome {
     let mut outcome = Outcome::default();
     for case in cases {
-        let mut replay = Replay::new(case);
-        for step in &case.steps {
-            replay.step(step, &mut outcome);
+        let mut replay = Replay::new(case, workers);
+        for steps in case.steps.chunk_by(|one, next| workers == 1 && is_same_burst(one, next)) {
+            replay.steps(steps, &mut outcome);
         }
     }
     outcome
+}
+
+/// Are these two connects, of one moment, with nothing to be looked at between them?
+fn is_same_burst(one: &Step, next: &Step) -> bool {
+    let connect = |step: &Step| matches!(step.event, Event::Connect(_));
+    connect(one) && connect(next) && one.at_ms == next.at_ms && next.counts.is_none() && next.order.is_none()
 }
 
 /// One case under way.
@@ -38,6 +50,7 @@ struct Replay<'a> {
     spec: Option<ServiceSpec>,
     conns: HashMap<u32, Flow>,
     started_ms: u64,
+    random: fastrand::Rng,
 }
 
 /// A conn of the recording.
@@ -50,21 +63,38 @@ struct Flow {
 }
 
 impl<'a> Replay<'a> {
-    fn new(case: &'a Case) -> Self {
-        let lab = Lab::new(&config(case));
-        let started_ms = lab.now_ms;
-        Replay { case, lab, key: None, spec: None, conns: HashMap::new(), started_ms }
+    fn new(case: &'a Case, workers: usize) -> Self {
+        let lab = Lab::new(&config(case, workers));
+        let (started_ms, random) = (lab.now_ms, fastrand::Rng::with_seed(1));
+        Replay { case, lab, key: None, spec: None, conns: HashMap::new(), started_ms, random }
     }
 
-    fn step(&mut self, step: &Step, outcome: &mut Outcome) {
-        self.lab.now_ms = self.started_ms + step.at_ms;
-        self.lab.settle();
-        let mut faults = Vec::new();
-        // A connect shows the counters before its decision, everything else those after it.
-        let connects = matches!(step.event, Event::Connect(_));
-        if connects {
-            faults.extend(self.list_faults(step));
+    /// One step, or the connects of one burst.
+    fn steps(&mut self, steps: &[Step], outcome: &mut Outcome) {
+        let first = &steps[0];
+        let now_ms = self.started_ms + first.at_ms;
+        if self.lab.now_ms != now_ms {
+            self.lab.now_ms = now_ms;
+            self.lab.settle();
         }
+        let workers = self.lab.workers.len();
+        let mut fault = |step: &Step, fault| {
+            outcome.faults.push(format!("{}: {workers} workers: {fault}", self.case.place(step)));
+        };
+        if !matches!(first.event, Event::Connect(_)) {
+            self.edit_or_packet(first);
+            self.list_faults(first).into_iter().for_each(|what| fault(first, what));
+            return;
+        }
+        // A connect shows the counters before its decision, everything else those after it.
+        self.list_faults(first).into_iter().for_each(|what| fault(first, what));
+        outcome.compared += steps.len();
+        for (step, differs) in steps.iter().zip(self.connects(steps)) {
+            differs.into_iter().for_each(|what| fault(step, what));
+        }
+    }
+
+    fn edit_or_packet(&mut self, step: &Step) {
         match &step.event {
             Event::AddService(service) => self.add_service(service),
             Event::EditService { sched, flags } => self.edit_service(sched, flags),
@@ -77,19 +107,11 @@ impl<'a> Replay<'a> {
                 self.lab.control.edit_server(self.key.unwrap(), server.server, server_spec(server)).unwrap();
             }
             Event::DelServer { server } => self.lab.control.delete_server(self.key.unwrap(), *server).unwrap(),
-            Event::Connect(connect) => {
-                outcome.compared += 1;
-                faults.extend(self.connect(connect));
-            }
             // The recorder read a conn's state now and then before the kernel had seen the packet; the counters tell.
             Event::Packet { id, what, state: _ } => self.packet(*id, what),
             Event::Expire { ids, natural: _ } => ids.iter().for_each(|id| self.expire(*id)),
-            Event::Sleep { .. } | Event::End => {}
+            Event::Connect(_) | Event::Sleep { .. } | Event::End => {}
         }
-        if !connects {
-            faults.extend(self.list_faults(step));
-        }
-        outcome.faults.extend(faults.into_iter().map(|fault| format!("{}: {fault}", self.case.place(step))));
     }
 
     fn add_service(&mut self, service: &Service) {
@@ -151,24 +173,47 @@ impl<'a> Replay<'a> {
         }
     }
 
-    /// A first packet. The decision is where it goes.
-    fn connect(&mut self, connect: &Connect) -> Option<String> {
-        let Connect { id, proto, client, vip, expect, reject } = connect;
-        let frame = frame(CLIENT_SIDE, *client, *vip, *proto, tcp::SYN);
-        let left = self.lab.send(CLIENT_SIDE, &frame);
-        let server = left.iter().find(|left| left.port == SERVER_SIDE).map(destination);
-        self.conns.insert(*id, Flow { protocol: *proto, client: *client, vip: *vip, server });
-        let answer = left.iter().find(|left| left.port == CLIENT_SIDE).and_then(icmp_kind);
-        let same = server == *expect && (expect.is_some() || answer == *reject);
-        (!same).then(|| format!("{client} > {vip}: {server:?} {answer:?}, the kernel {expect:?} {reject:?}"))
+    /// First packets, all at once. The decision is where each goes; gives what differs, for each.
+    fn connects(&mut self, steps: &[Step]) -> Vec<Option<String>> {
+        let connects =
+            || steps.iter().filter_map(|step| if let Event::Connect(it) = &step.event { Some(it) } else { None });
+        for Connect { proto, client, vip, .. } in connects() {
+            self.put(CLIENT_SIDE, &frame(CLIENT_SIDE, *client, *vip, *proto, tcp::SYN));
+        }
+        // One client may have sent several: what became of them leaves in their order.
+        let mut fates: HashMap<SocketAddr, VecDeque<Fate>> = HashMap::new();
+        for left in self.lab.settle() {
+            let (client, fate) = fate_of(&left);
+            fates.entry(client).or_default().push_back(fate);
+        }
+        let differs = |Connect { id, proto, client, vip, expect, reject }: &Connect| {
+            let fate = fates.get_mut(client).and_then(VecDeque::pop_front);
+            let (server, answer) = match fate {
+                Some(Ok(server)) => (Some(server), None),
+                Some(Err(answer)) => (None, Some(answer)),
+                None => (None, None),
+            };
+            self.conns.insert(*id, Flow { protocol: *proto, client: *client, vip: *vip, server });
+            let same = server == *expect && (expect.is_some() || answer == *reject);
+            (!same).then(|| format!("{client} > {vip}: {server:?} {answer:?}, the kernel {expect:?} {reject:?}"))
+        };
+        connects().map(differs).collect()
+    }
+
+    /// A frame comes to one of the workers.
+    fn put(&mut self, side: usize, frame: &[u8]) {
+        let worker = self.random.usize(..self.lab.workers.len());
+        self.lab.put_to(worker, side, frame);
     }
 
     /// A later packet of a TCP conn.
     fn packet(&mut self, id: u32, what: &str) {
         let flow = self.conns[&id];
-        let (side, from, to) = match what.strip_prefix("s_") {
-            Some(_) => (SERVER_SIDE, flow.server.unwrap(), flow.client),
-            None => (CLIENT_SIDE, flow.client, flow.vip),
+        let (side, from, to) = match (what.strip_prefix("s_"), flow.server) {
+            (Some(_), Some(server)) => (SERVER_SIDE, server, flow.client),
+            // Said already: the kernel gave the conn a server.
+            (Some(_), None) => return,
+            (None, _) => (CLIENT_SIDE, flow.client, flow.vip),
         };
         let flags = match what.trim_start_matches("s_") {
             "ack" => tcp::ACK,
@@ -178,16 +223,19 @@ impl<'a> Replay<'a> {
             "synack" => tcp::SYN | tcp::ACK,
             other => panic!("unknown packet {other:?}"),
         };
-        self.lab.send(side, &frame(side, from, to, flow.protocol, flags));
+        self.put(side, &frame(side, from, to, flow.protocol, flags));
+        self.lab.settle();
     }
 
     fn expire(&mut self, id: u32) {
         let flow = self.conns.remove(&id).unwrap();
         let now = self.lab.now();
-        let shard = self.lab.workers[0].shard_mut();
-        // Gone already, if the state's own time-out has passed.
-        if let Some(hit) = shard.table.find(&key(flow), now.tick) {
-            shard.end_now(hit.id);
+        // Nobody's, if the state's own time-out has passed.
+        for worker in &mut self.lab.workers {
+            let shard = worker.shard_mut();
+            if let Some(hit) = shard.table.find(&key(flow), now.tick) {
+                shard.end_now(hit.id);
+            }
         }
         self.lab.settle();
     }
@@ -216,7 +264,8 @@ impl<'a> Replay<'a> {
 }
 
 /// The recorder's network, and the settings that the case changed.
-fn config(case: &Case) -> String {
+fn config(case: &Case, workers: usize) -> String {
+    let workers: Vec<_> = (0..workers).collect();
     let sysctls: String = case
         .setup
         .sysctls
@@ -229,6 +278,7 @@ fn config(case: &Case) -> String {
     format!(
         r#"
         [director]
+        workers = {workers:?}
         conns_max = 20000
         templates_max = 10000
         [[port]]
@@ -277,20 +327,33 @@ fn number(protocol: Protocol) -> u8 {
     }
 }
 
-/// Where a TCP or UDP frame goes.
-fn destination(left: &Left) -> SocketAddr {
-    let l3 = &left.frame[14..];
-    let (address, l4) = match l3[0] >> 4 {
-        4 => (IpAddr::from(Ipv4::of(l3).unwrap().destination()), Ipv4::BYTES),
-        _ => (IpAddr::from(Ipv6::of(l3).unwrap().destination()), Ipv6::BYTES),
-    };
-    SocketAddr::new(address, u16::from_be_bytes([l3[l4 + 2], l3[l4 + 3]]))
+/// What became of a client's packet: the server that it went to, or an ICMP message, as the recordings name it: "icmp 3/3".
+type Fate = Result<SocketAddr, String>;
+
+/// Whose packet left, or is answered, and what became of it.
+fn fate_of(left: &Left) -> (SocketAddr, Fate) {
+    let packet = &left.frame[14..];
+    if left.port == SERVER_SIDE {
+        let (client, server) = ends(packet);
+        return (client, Ok(server));
+    }
+    let message = &packet[header_bytes(packet)..];
+    let (client, _) = ends(&message[ICMP_BYTES..]);
+    (client, Err(format!("icmp {}/{}", message[0], message[1])))
 }
 
-/// An ICMP message as the recordings name it: "icmp 3/3".
-fn icmp_kind(left: &Left) -> Option<String> {
-    let l3 = &left.frame[14..];
-    let (protocol, l4) = if l3[0] >> 4 == 4 { (l3[9], Ipv4::BYTES) } else { (l3[6], Ipv6::BYTES) };
-    let icmp = [uvs::wire::protocol::ICMP, uvs::wire::protocol::ICMPV6].contains(&protocol);
-    icmp.then(|| format!("icmp {}/{}", l3[l4], l3[l4 + 1]))
+/// Source and destination of a TCP or UDP packet.
+fn ends(packet: &[u8]) -> (SocketAddr, SocketAddr) {
+    let (source, destination): (IpAddr, IpAddr) = match packet[0] >> 4 {
+        4 => Ipv4::of(packet).map(|v4| (v4.source().into(), v4.destination().into())).unwrap(),
+        _ => Ipv6::of(packet).map(|v6| (v6.source().into(), v6.destination().into())).unwrap(),
+    };
+    let ports = &packet[header_bytes(packet)..];
+    let port = |at: usize| u16::from_be_bytes([ports[at], ports[at + 1]]);
+    ((source, port(0)).into(), (destination, port(2)).into())
+}
+
+/// No packet of a recording has options.
+fn header_bytes(packet: &[u8]) -> usize {
+    if packet[0] >> 4 == 4 { Ipv4::BYTES } else { Ipv6::BYTES }
 }
