@@ -213,7 +213,7 @@ impl Control {
 
     /// Adds a real server to a service.
     pub fn add_server(&mut self, key: ServiceKey, address: SocketAddr, spec: ServerSpec) -> Result<(), Refused> {
-        self.expect(&[(address, spec)]);
+        self.expect(key, address, spec);
         let next_hop = self.neighbors.next_hop_of(address.ip());
         self.book.add_server(key, address, ServerSpec { next_hop, ..spec })?;
         self.servers_changed();
@@ -222,7 +222,7 @@ impl Control {
 
     /// Changes a real server; its conns stay.
     pub fn edit_server(&mut self, key: ServiceKey, address: SocketAddr, spec: ServerSpec) -> Result<(), Refused> {
-        self.expect(&[(address, spec)]);
+        self.expect(key, address, spec);
         let next_hop = self.neighbors.next_hop_of(address.ip());
         self.book.edit_server(key, address, ServerSpec { next_hop, ..spec })
     }

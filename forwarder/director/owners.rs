@@ -17,8 +17,9 @@ impl Control {
     }
 
     /// Workers know of NAT servers before these have conns: a reply must not come first.
-    pub(super) fn expect(&mut self, servers: &[(SocketAddr, ServerSpec)]) {
-        self.book.expect(servers);
+    pub(super) fn expect(&mut self, key: ServiceKey, server: SocketAddr, spec: ServerSpec) {
+        let keeps_ports = self.book.keeps_ports(key);
+        self.book.expect(&[(replies_from(server, keeps_ports), spec)]);
         self.publish();
     }
 
@@ -54,10 +55,22 @@ impl Control {
 
     /// The same for all that a file adds and changes.
     pub(super) fn expect_servers(&mut self, edits: &Edits) {
-        let servers = edits.services.iter().flat_map(|edit| &edit.put);
-        let servers = servers.map(|server| (server.address, settings::server_spec(server)));
-        self.expect(&servers.collect::<Vec<_>>());
+        let keeps_ports = |edit: &ServiceEdit| match &edit.spec {
+            Some(spec) => spec.keeps_ports(edit.key),
+            None => self.book.keeps_ports(edit.key),
+        };
+        let servers = edits.services.iter().flat_map(|edit| edit.put.iter().map(move |server| (edit, server)));
+        let servers =
+            servers.map(|(edit, it)| (replies_from(it.address, keeps_ports(edit)), settings::server_spec(it)));
+        let servers: Vec<_> = servers.collect();
+        self.book.expect(&servers);
+        self.publish();
     }
+}
+
+/// Where a server's replies come from. Port 0: from any, because its service's conns keep the ports of their clients' packets.
+fn replies_from(server: SocketAddr, keeps_ports: bool) -> SocketAddr {
+    SocketAddr::new(server.ip(), if keeps_ports { 0 } else { server.port() })
 }
 
 fn mark_of(matching: &Matching) -> Option<u32> {

@@ -199,12 +199,11 @@ impl Shard {
             return Err(Reason::TableFull);
         }
         let one_packet = service.one_packet && key.protocol() == protocol::UDP;
-        if let Some(persistence) = service.persistence.filter(|_| !one_packet) {
-            return self.schedule_persistent(service, persistence, parsed, key, now);
-        }
-        let mut conn = self.pick(service, parsed, key, now).ok_or(Reason::NoServer)?.conn(key);
-        conn.one_packet = one_packet;
-        Ok(conn)
+        let conn = match service.persistence {
+            Some(persistence) => self.schedule_persistent(service, persistence, parsed, key, now)?,
+            None => self.pick(service, parsed, key, now).ok_or(Reason::NoServer)?.conn(key),
+        };
+        Ok(NewConn { one_packet, ..conn })
     }
 
     /// With cache_bypass a flow that a marked service takes and no server does goes where it was going, if that is elsewhere.
@@ -239,7 +238,7 @@ impl Shard {
         let template_key = TemplateKey::new(client, of_service).ok_or(Reason::NoServer)?;
         let mut entry = shared.templates.entry(template_key, now.tick);
         let kept = entry.template().and_then(|template| self.follow_template(service, ServerId(template.server)));
-        let first = match kept {
+        let mut first = match kept {
             Some(server) => {
                 let first = self.first(parsed, self.at_home(server));
                 shared.live.bind(server.id, first.active);
@@ -256,6 +255,10 @@ impl Shard {
                 first
             }
         };
+        if service.key.is_of_all_ports() {
+            // Recorded; who must know asks `ServiceSpec::keeps_ports`.
+            first.server.port = 0;
+        }
         Ok(NewConn { template: entry.attach(), ..first.conn(key) })
     }
 

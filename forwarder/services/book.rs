@@ -44,6 +44,14 @@ pub struct ServiceSpec {
     pub steer: Steer,
 }
 
+impl ServiceSpec {
+    /// Do the conns of a service with this key go to the port that the client sent to, whatever their server's? Those of a
+    /// persistent service of all ports do (recorded).
+    pub fn keeps_ports(&self, key: ServiceKey) -> bool {
+        self.persistence.is_some() && key.is_of_all_ports()
+    }
+}
+
 /// Everything a real server is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ServerSpec {
@@ -77,6 +85,8 @@ pub struct Book {
     former_rules: Vec<MarkRule>,
     /// Real servers that are, or once were, reached by NAT.
     once_nat: HashSet<ServerId>,
+    /// Real servers that have, or may have, conns on ports that are not theirs.
+    once_any_port: HashSet<ServerId>,
     /// NAT servers that are about to be added.
     expected: Vec<SocketAddr>,
     policy: Arc<Policy>,
@@ -107,6 +117,7 @@ impl Book {
             marks: Vec::new(),
             former_rules: Vec::new(),
             once_nat: HashSet::new(),
+            once_any_port: HashSet::new(),
             expected: Vec::new(),
             policy: Arc::default(),
             trash: Trash::default(),
@@ -167,6 +178,9 @@ impl Book {
         let pool = entry.service.pool.clone();
         entry.service = Arc::new(service(entry.service.id, key, spec, pool));
         entry.republish(&self.shared.live, &self.trash, Change::Service);
+        if entry.service.spec().keeps_ports(key) {
+            self.once_any_port.extend(entry.servers.iter().map(|listed| listed.server.id));
+        }
         self.changed = true;
         Ok(())
     }
@@ -220,7 +234,7 @@ impl Book {
         };
         let before = self.shared.live.service_of(id);
         self.shared.live.attach(id, service, spec.thresholds);
-        self.note_method(id, spec.method);
+        self.note(key, id, spec.method);
         self.shared.tunnels.set(id, spec.tunnel);
         self.hear_changes(before);
         Ok(Listed::new(id, address, spec, 0))
@@ -236,7 +250,7 @@ impl Book {
         self.shared.tunnels.set(before.server.id, spec.tunnel);
         entry.servers[i] = Listed::new(before.server.id, address, spec, before.last_weight);
         entry.republish(&self.shared.live, &self.trash, Change::Servers);
-        self.note_method(before.server.id, spec.method);
+        self.note(key, before.server.id, spec.method);
         self.servers_changed();
         Ok(())
     }
@@ -269,6 +283,7 @@ impl Book {
         for (key, id) in expired {
             self.free_servers.push(id);
             self.once_nat.remove(&id);
+            self.once_any_port.remove(&id);
             self.freed.push((key, id));
             // The last server of a service that is gone takes its VIP with it: see `steers`.
             if !self.trash.has_any(key) {

@@ -52,6 +52,11 @@ impl ServiceKey {
         }
     }
 
+    /// Is it for every port, or for what a mark is on, whatever its port?
+    pub fn is_of_all_ports(&self) -> bool {
+        !matches!(self, ServiceKey::Endpoint { port: 1.., .. })
+    }
+
     /// The VIP; none of a mark.
     pub fn vip(&self) -> Option<IpAddr> {
         match self {

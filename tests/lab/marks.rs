@@ -120,6 +120,36 @@ fn conns_outlive_their_rule_and_their_service() {
     assert_eq!(lab.conns().len(), 2 * usize::from(FLOWS));
 }
 
+/// Conns of a persistent service of all ports go to the port that the client sent to (recorded): replies come from there.
+#[test]
+fn conns_that_keep_their_clients_ports_get_their_replies() {
+    let scheduled = "fwmark = 7\nscheduler = \"rr\"\n";
+    let persistent = format!("{scheduled}persistent = \"100s\"\n");
+    for workers in 1..=4 {
+        let text = |service| config(workers, UNDIRECTED, "nat", 5353).replace(scheduled, service);
+        let exchange_all = |lab: &mut Lab, first: u16, keeps_ports: bool| {
+            for port in first..first + FLOWS {
+                let server = exchange(lab, port, &format!("198.51.100.99:{port}"));
+                assert_eq!(server.port(), if keeps_ports { port } else { 5353 }, "{workers} workers");
+            }
+        };
+        // Persistent from the start, and by an edit. Conns of then outlive another.
+        let mut lab = Lab::new(&text(&persistent));
+        exchange_all(&mut lab, 1000, true);
+        for (first, service) in [(2000, scheduled), (3000, &persistent), (4000, scheduled)] {
+            lab.control.apply(config::parse(&text(service), "new.toml").unwrap()).unwrap();
+            lab.settle();
+            exchange_all(&mut lab, first, service == persistent);
+        }
+        for conn in lab.conns() {
+            let end = |(address, port)| SocketAddr::new(address, port);
+            lab.put_to(0, LAN, &datagram(end(conn.real_server()), end(conn.client()), LAN));
+            assert_eq!(ends(&lab.settle()[0].frame), (end(conn.vip()), end(conn.client())), "{workers} workers");
+        }
+        assert_eq!(lab.conns().len(), 4 * usize::from(FLOWS));
+    }
+}
+
 /// A server's first reply may come before control has had another turn.
 #[test]
 fn a_new_servers_first_reply_finds_its_conn() {

@@ -44,6 +44,20 @@ fn a_client_keeps_its_server() {
     assert_eq!(lab.control.shared().templates.len(), 0, "no template outlives its time");
 }
 
+/// A datagram scheduled by itself follows its client's template, too (recorded).
+#[test]
+fn one_packet_scheduling_follows_templates() {
+    let mut lab = lab_of("conns_max = 1000", "", "one_packet = true");
+    let first = server_of(&mut lab, "203.0.113.1", 1);
+    assert_ne!(server_of(&mut lab, "203.0.113.2", 1), first, "rr");
+    for port in 1..20 {
+        assert_eq!(server_of(&mut lab, "203.0.113.1", port), first);
+    }
+    assert_eq!((lab.conns().len(), lab.control.shared().templates.len()), (0, 2));
+    lab.advance_in_steps(101_000, 1_000);
+    assert_eq!(lab.control.shared().templates.len(), 0, "they control no conns");
+}
+
 /// Clients of one subnet are one client; those of two are two.
 #[test]
 fn a_netmask_groups_clients() {

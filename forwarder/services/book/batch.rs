@@ -83,7 +83,7 @@ impl Book {
         self.shared.live.set_thresholds(before.server.id, spec.thresholds);
         self.shared.tunnels.set(before.server.id, spec.tunnel);
         entry.servers[place] = Listed::new(before.server.id, before.address(), *spec, before.last_weight);
-        self.note_method(before.server.id, spec.method);
+        self.note(key, before.server.id, spec.method);
     }
 
     fn listed(&self, key: ServiceKey) -> &[Listed] {

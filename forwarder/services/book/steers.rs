@@ -72,8 +72,8 @@ impl Book {
         self.known(of_family(false)..=of_family(true)).next().is_some()
     }
 
-    /// These real servers are about to be added or changed. If workers must know of it before the first conn to one of them,
-    /// there is a snapshot for them: a reply may come as soon as there is a conn.
+    /// These real servers are about to be added or changed; port 0: their replies may come from any. If workers must know of
+    /// it before the first conn to one of them, there is a snapshot for them: a reply may come as soon as there is a conn.
     pub fn expect(&mut self, servers: &[(SocketAddr, ServerSpec)]) {
         if self.marks_matter() {
             let nat = servers.iter().filter(|(_, spec)| spec.method == Method::Nat);
@@ -112,11 +112,18 @@ impl Book {
         }
     }
 
-    /// The server has, or had, this method.
-    pub(super) fn note_method(&mut self, id: ServerId, method: Method) {
-        if method == Method::Nat && self.once_nat.insert(id) {
+    /// The server of this service has, or had, this method, and perhaps conns on other ports than its own.
+    pub(super) fn note(&mut self, key: ServiceKey, id: ServerId, method: Method) {
+        let nat = method == Method::Nat && self.once_nat.insert(id);
+        let any_port = self.keeps_ports(key) && self.once_any_port.insert(id);
+        if nat || any_port {
             self.changed |= self.marks_matter();
         }
+    }
+
+    /// Do the conns of this service go to the ports that their clients sent to?
+    pub fn keeps_ports(&self, key: ServiceKey) -> bool {
+        self.services.get(&key).is_some_and(|entry| entry.service.spec().keeps_ports(key))
     }
 
     /// Packets of a service that was removed are inbound as long as its conns may live.
@@ -138,8 +145,9 @@ impl Book {
         let removed = self.trash.servers().map(|(id, address, _)| (id, address.ip(), address.port()));
         let listed = self.services.values().flat_map(|entry| &entry.servers);
         let listed = listed.map(|listed| (listed.server.id, listed.server.address, listed.server.port));
-        for (_, address, port) in listed.chain(removed).filter(|(id, ..)| self.once_nat.contains(id)) {
-            marked.add(SocketAddr::new(address, port));
+        for (id, address, port) in listed.chain(removed).filter(|(id, ..)| self.once_nat.contains(id)) {
+            let any_port = self.once_any_port.contains(&id);
+            marked.add(SocketAddr::new(address, if any_port { 0 } else { port }));
         }
         self.expected.iter().for_each(|server| marked.add(*server));
         marked
