@@ -200,7 +200,12 @@ impl<'a> Director<'a> {
             self.pick(connect, now_ms)?
         };
         self.bind(id, connect);
-        Some(self.servers[id as usize].address)
+        let (mut taken_by, sent_to) = (self.servers[id as usize].address, connect.vip.port());
+        // A server of any port gets the port that the client sent to; if the service is persistent and of all ports, any server.
+        if taken_by.port() == 0 || self.service.persistent_s > 0 && sent_to != self.service.port {
+            taken_by.set_port(sent_to);
+        }
+        Some(taken_by)
     }
 
     fn pick(&mut self, connect: &Connect, now_ms: u64) -> Option<u32> {
@@ -214,7 +219,7 @@ impl<'a> Director<'a> {
         let client = connect.client.ip();
         let network = network(client, self.service.netmask_bits(client));
         match self.service.fwmark {
-            0 => TemplateKey::Address(connect.proto, network, connect.vip),
+            0 => TemplateKey::Address(connect.proto, network, SocketAddr::new(connect.vip.ip(), self.service.port)),
             mark => TemplateKey::Mark(network, mark),
         }
     }
