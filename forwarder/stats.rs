@@ -11,7 +11,7 @@ use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes, KnownLayout};
 
 const REASONS: usize = Reason::ALL.len();
 
-/// What one worker has counted since its start. `held` and `conns` are gauges.
+/// What one worker has counted since its start. `held`, `conns` and `defenses` are gauges.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, IntoBytes, FromBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct Counts {
@@ -44,6 +44,8 @@ pub struct Counts {
     pub busy_turns: u64,
     /// Times the worker slept because it had nothing to do.
     pub sleeps: u64,
+    /// Which defences are up now: the bits of [`Up`](crate::pipeline::defense::Up).
+    pub defenses: u64,
 }
 
 const WORDS: usize = size_of::<Counts>() / size_of::<u64>();

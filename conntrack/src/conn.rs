@@ -23,6 +23,7 @@ use crate::tick::Tick;
 use crate::timers::{Links, Timed};
 
 mod new;
+mod packets;
 pub use new::NewConn;
 
 /// Which conn of a worker's table: an index that stays valid until the conn is removed.
@@ -98,6 +99,7 @@ pub struct Conn {
     protocol: u8,
     /// State of the protocol, a number of [`crate::states`].
     pub state: u8,
+    /// The method, and above it the packets of the client ([`Conn::packets`]). 0: the place is free.
     method: u8,
     flags: u8,
     v6: [[u8; 32]; 2],
@@ -205,12 +207,6 @@ impl Conn {
     #[inline(always)]
     pub fn protocol(&self) -> u8 {
         self.protocol
-    }
-
-    /// How packets reach the real server.
-    #[inline(always)]
-    pub fn method(&self) -> Method {
-        Method::of(self.method).expect("a conn in use has a method")
     }
 
     /// The tick of the last packet.

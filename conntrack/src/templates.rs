@@ -117,6 +117,26 @@ impl Templates {
         self.controls[id.0 as usize].fetch_or(ASSURED, Ordering::Relaxed);
     }
 
+    /// Does it control no conn, and did it never control one that was established? Takes no lock.
+    #[inline]
+    pub fn is_idle(&self, id: TemplateId) -> bool {
+        self.controls[id.0 as usize].load(Ordering::Relaxed) == 0
+    }
+
+    /// Takes such a template out.
+    pub fn drop_idle(&self, id: TemplateId, now: Tick) {
+        let (number, place) = ((id.0 / self.shard_places) as usize, id.0 % self.shard_places);
+        let mut shard = self.lock(number);
+        if shard.holds(place) && self.is_idle(id) {
+            self.forget(&mut shard, number, place, now);
+        }
+    }
+
+    /// Places of templates, used or not.
+    pub fn places(&self) -> usize {
+        self.shards.len() * self.shard_places as usize
+    }
+
     /// Templates in use, those included that nobody is sent by any more.
     pub fn len(&self) -> usize {
         self.used.load(Ordering::Relaxed) as usize
@@ -145,9 +165,9 @@ impl Templates {
     /// Shows the live templates among some places from `from` on, `count` at most: a listing that must be short goes on where
     /// this says. `None`: there are no more.
     pub fn visit_places(&self, from: usize, count: usize, now: Tick, show: impl FnMut(&Template)) -> Option<usize> {
-        let (number, places) = self.places(from, count)?;
+        let (number, places) = self.part(from, count)?;
         let end = self.visit_shard(number, places.clone(), now, show);
-        self.next_places(number, &places, end)
+        self.behind(number, &places, end)
     }
 
     /// Takes out the templates among some places from `from` on, `count` at most, that control no conn and are not `wanted`.
@@ -159,7 +179,7 @@ impl Templates {
         now: Tick,
         mut wanted: impl FnMut(&Template) -> bool,
     ) -> Option<usize> {
-        let (number, places) = self.places(from, count)?;
+        let (number, places) = self.part(from, count)?;
         let mut shard = self.lock(number);
         let end = places.end.min(shard.len());
         for place in places.start..end {
@@ -171,7 +191,7 @@ impl Templates {
                 self.forget(&mut shard, number, place, now);
             }
         }
-        self.next_places(number, &places, end)
+        self.behind(number, &places, end)
     }
 
     /// Takes a template out of its shard, which is locked. One that controls conns keeps its place until they have ended.
@@ -184,17 +204,17 @@ impl Templates {
     }
 
     /// The shard that these places begin in, and those that are in it.
-    fn places(&self, from: usize, count: usize) -> Option<(usize, Range<u32>)> {
+    fn part(&self, from: usize, count: usize) -> Option<(usize, Range<u32>)> {
         let per_shard = self.shard_places as usize;
         let (number, start) = (from / per_shard, from % per_shard);
         (number < self.shards.len()).then(|| (number, start as u32..(start + count).min(per_shard) as u32))
     }
 
     /// The first place behind those that were looked at; the next shard's, if `end` says that this one had no more.
-    fn next_places(&self, number: usize, asked: &Range<u32>, end: u32) -> Option<usize> {
+    fn behind(&self, number: usize, asked: &Range<u32>, end: u32) -> Option<usize> {
         let per_shard = self.shard_places as usize;
         let next = if end == asked.end { number * per_shard + end as usize } else { (number + 1) * per_shard };
-        (next < self.shards.len() * per_shard).then_some(next)
+        (next < self.places()).then_some(next)
     }
 
     /// Gives the end of the places it looked at.

@@ -268,8 +268,10 @@ pub(crate) fn workers() -> Workers {
         turns: 4_000,
         busy_turns: 3_000,
         sleeps: 12,
+        defenses: vec!["drop_entry".into(), "secure_tcp".into()],
     };
-    Workers { workers: vec![worker.clone(), Worker { lcore: 2, turns: 0, busy_turns: 0, ..worker }] }
+    let other = Worker { lcore: 2, turns: 0, busy_turns: 0, defenses: Vec::new(), ..worker.clone() };
+    Workers { workers: vec![worker, other] }
 }
 
 pub(crate) fn drops() -> Drops {

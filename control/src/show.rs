@@ -259,6 +259,8 @@ pub struct Worker {
     pub busy_turns: u64,
     /// Times it went to sleep because there was no work.
     pub sleeps: u64,
+    /// The defences against floods that are up now: `drop_entry`, `drop_packet`, `secure_tcp`.
+    pub defenses: Vec<Name>,
 }
 
 impl Worker {

@@ -1,6 +1,7 @@
 //! The control thread's work, without its thread: it owns services, neighbours and snapshots, hears the workers and tells
 //! them. No socket, no device and no clock here, so the lab runs it as it is.
 
+use super::idle_templates::IdleTemplates;
 use super::listing::Listings;
 use super::orphans::Orphans;
 use super::rates::Rates;
@@ -86,6 +87,7 @@ pub struct Control {
     pub(super) listings: Listings,
     pub(super) reloads: Reloads,
     pub(super) orphans: Orphans,
+    pub(super) idle_templates: IdleTemplates,
     pub(super) now: Now,
     pub(super) started_ms: u64,
     /// Traffic of a real server's place before the server had it: the place's former owners'.
@@ -134,6 +136,7 @@ impl Control {
             listings: Listings::default(),
             reloads: Reloads::default(),
             orphans: Orphans::default(),
+            idle_templates: IdleTemplates::new(seed),
             now,
             started_ms: now.ms,
             traffic_before: HashMap::new(),
@@ -173,6 +176,7 @@ impl Control {
         }
         self.shared.templates.expire(now.tick, TEMPLATES_PER_TURN);
         self.end_orphans();
+        self.drop_idle_templates();
         if now.ms >= self.forget_ms {
             self.forget_ms = now.ms + FORGET_MS;
             self.forget();
@@ -337,6 +341,7 @@ impl Control {
             match report {
                 Report::Wanted { port, address } => self.neighbors.wanted(port, address, now_ms),
                 Report::LocalPorts(failure) => self.local_ports_failed(failure),
+                Report::Unused(template) => self.shared.templates.drop_idle(template, self.now.tick),
             }
         }
     }

@@ -9,6 +9,7 @@
 mod bonds;
 mod change;
 mod control;
+mod idle_templates;
 mod listing;
 mod network;
 mod orphans;

@@ -4,6 +4,7 @@ use super::Control;
 use super::listing::{cursor, place};
 use crate::neigh;
 use crate::pipeline::Reason;
+use crate::pipeline::defense::Up;
 use crate::services::book::Listed;
 use crate::services::live::TrafficCounts;
 use crate::services::{ServerId, Service, ServiceKey};
@@ -65,6 +66,7 @@ impl control::Director for Answering<'_> {
                 turns: counts.turns,
                 busy_turns: counts.busy_turns,
                 sleeps: counts.sleeps,
+                defenses: Up::of_bits(counts.defenses).names().map(Name::from).collect(),
             }
         };
         show::Workers { workers: self.control.workers.iter().enumerate().map(worker).collect() }

@@ -11,7 +11,7 @@ use crate::services::tunnels::Tunnels;
 use crate::services::{LiveTable, ServerId, Services};
 use crate::stats::Counts;
 use arrayvec::ArrayVec;
-use conntrack::{Conn, ConnId, Table, Templates, Verdict};
+use conntrack::{Conn, ConnId, Table, TemplateId, Templates, Verdict};
 use crossbeam::utils::CachePadded;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -92,10 +92,10 @@ impl Shard {
         self.ending.push(id);
     }
 
-    /// Ends a conn at once. Not within a burst.
-    pub fn end_now(&mut self, id: ConnId) {
+    /// Ends a conn at once, and gives the template that controlled it. Not within a burst.
+    pub fn end_now(&mut self, id: ConnId) -> Option<TemplateId> {
         self.shared.settle(self.table.conn(id));
-        self.table.remove(id);
+        self.table.remove(id).template()
     }
 
     /// Did this burst end any conn?

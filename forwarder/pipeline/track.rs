@@ -34,7 +34,12 @@ impl Shard {
         let bytes = parsed.ip_bytes() as u64;
         let traffic = &self.traffic[conn.server as usize];
         match hit.direction {
-            Direction::Inbound => traffic.inbound(bytes),
+            Direction::Inbound => {
+                traffic.inbound(bytes);
+                if parsed.class == Class::Flow {
+                    conn.count_packet();
+                }
+            }
             // The kernel's router ends such a packet before IPVS sees it (recorded); a client's IPVS sees first.
             Direction::Outbound if parsed.ttl <= 1 => return,
             Direction::Outbound => traffic.outbound(bytes),

@@ -74,6 +74,8 @@ pub struct Worker<P: Port> {
     host_room: FrameRoom,
     snapshots: Snapshots,
     published: Arc<Published>,
+    /// The defences that were up when the counters were published last.
+    defended: u64,
     housekeeping_ms: u64,
 }
 
@@ -95,6 +97,7 @@ impl<P: Port> Worker<P> {
             host_room: frame_room(),
             snapshots,
             published,
+            defended: 0,
             housekeeping_ms: 0,
         }
     }
@@ -125,7 +128,8 @@ impl<P: Port> Worker<P> {
         self.egress.flush(&mut self.shard.counts);
         busy |= self.shard.expire(now);
         busy |= self.shard.end_orphans(now);
-        self.shard.defend(now);
+        // What a full ring loses is found among the idle ones: control goes through those meanwhile.
+        self.shard.defend(now, |template| drop(self.rings.reports.push(Report::Unused(template))));
         self.publish(busy);
         busy
     }
@@ -347,11 +351,13 @@ impl<P: Port> Worker<P> {
         let counts = &mut self.shard.counts;
         counts.turns += 1;
         counts.busy_turns += u64::from(busy);
-        // Frames that wait are let go by time and by snapshots, in turns that are idle otherwise.
+        // Frames that wait are let go by time and by snapshots, and defences go up and down, in turns that are idle otherwise.
         let held = (self.held.len() + self.fragments.fragments()) as u64;
-        if busy || counts.held != held || counts.turns.is_multiple_of(PUBLISH_TURNS) {
+        if busy || counts.held != held || self.defended != counts.defenses || counts.turns.is_multiple_of(PUBLISH_TURNS)
+        {
             counts.conns = self.shard.table.len() as u64;
             counts.held = held;
+            self.defended = counts.defenses;
             self.published.publish(counts);
         }
     }

@@ -5,7 +5,7 @@ use crate::local_ports::Failure;
 use crate::neigh::{NextHopId, SLOTS_MAX};
 use crate::wire::protocol;
 use arrayvec::ArrayVec;
-use conntrack::{Conn, Table, Tick};
+use conntrack::{Conn, Table, TemplateId, Tick};
 use control::ConnFilter;
 use control::show::Protocol;
 use std::net::{IpAddr, SocketAddr};
@@ -45,6 +45,8 @@ pub enum Report {
     },
     /// Local ports ran out.
     LocalPorts(Failure),
+    /// drop_entry ended this template's last conn, and none of them was ever established.
+    Unused(TemplateId),
 }
 
 /// What control tells a worker.

@@ -20,6 +20,10 @@ pub fn services(lab: &mut Lab) -> show::Services {
     ask(lab, |director| director.services())
 }
 
+pub fn workers(lab: &mut Lab) -> show::Workers {
+    ask(lab, |director| director.workers())
+}
+
 pub fn drops(lab: &mut Lab) -> show::Drops {
     ask(lab, |director| director.drops())
 }

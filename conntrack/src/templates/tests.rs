@@ -158,6 +158,27 @@ fn templates_that_are_not_wanted_are_dropped() {
     }
 }
 
+/// Only what controls no conn, and never one that was established; a place that is another's by then, or nobody's, is left alone.
+#[test]
+fn idle_templates_are_dropped_by_id() {
+    let all = templates(10);
+    let made = |client| {
+        let mut entry = all.entry(key(client), second(0));
+        entry.insert(7, Tick::of_seconds(300)).unwrap();
+        entry.attach().unwrap()
+    };
+    let [controls, assured, idle] = [1, 2, 3].map(made);
+    all.assure(assured);
+    all.release(assured);
+    all.release(idle);
+    assert_eq!([controls, assured, idle].map(|id| all.is_idle(id)), [false, false, true]);
+    for id in [controls, assured, idle, idle] {
+        all.drop_idle(id, second(1));
+    }
+    assert_eq!([1, 2, 3].map(|client| is_live(&all, client, 1)), [true, true, false]);
+    assert_eq!(all.len(), 2);
+}
+
 /// Where room is short a template that nobody is sent by makes place, or waits for its conns only.
 #[test]
 fn a_dropped_template_keeps_its_place_until_its_conns_end() {

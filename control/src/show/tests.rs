@@ -75,6 +75,7 @@ fn json_names_are_stable() {
             "lcore": 1, "received": 2_000_000_100_u64, "handed_in": 20, "created": 3, "sent": 2_000_000_000,
             "passed": 40, "handed_out": 50, "consumed": 6, "dropped": 7, "held": 20, "conns": 1000,
             "conns_max": 1_000_000, "turns": 4000, "busy_turns": 3000, "sleeps": 12,
+            "defenses": ["drop_entry", "secure_tcp"],
         })
     );
     assert_eq!(

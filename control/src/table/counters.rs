@@ -11,7 +11,7 @@ const WORKER_COLUMNS: usize = 11;
 /// Lines about local ports that ran out.
 const EXHAUSTED_MAX: usize = 20;
 
-/// The tables of `uvs show workers`: the fates of frames, then conns and turns.
+/// The tables of `uvs show workers`: the fates of frames, then conns, turns, and the defences that are up.
 pub fn workers(workers: &Workers) -> String {
     let mut fates = Grid::new(1..10);
     fates.row([
@@ -27,7 +27,7 @@ pub fn workers(workers: &Workers) -> String {
         "held",
     ]);
     let mut turns = Grid::new(1..7);
-    turns.row(["lcore", "conns", "conns_max", "turns", "busy_turns", "busy", "sleeps"]);
+    turns.row(["lcore", "conns", "conns_max", "turns", "busy_turns", "busy", "sleeps", "defenses"]);
     let mut faults = String::new();
     for worker in &workers.workers {
         fates.row(fate_cells(worker));
@@ -67,6 +67,7 @@ fn turn_cells(worker: &Worker) -> Vec<String> {
         count(worker.busy_turns),
         format!("{busy}%"),
         count(worker.sleeps),
+        if worker.defenses.is_empty() { "-".into() } else { worker.defenses.join(" ") },
     ]
 }
 

@@ -103,9 +103,9 @@ fn workers_show_fates_and_turns() {
         "1        2000M        20       3 2000M     40         50        6       7   20",
         "2        2000M        20       3 2000M     40         50        6       7   20",
         "",
-        "lcore conns conns_max turns busy_turns busy sleeps",
-        "1      1000   1000000  4000       3000  75%     12",
-        "2      1000   1000000     0          0   0%     12",
+        "lcore conns conns_max turns busy_turns busy sleeps defenses",
+        "1      1000   1000000  4000       3000  75%     12 drop_entry secure_tcp",
+        "2      1000   1000000     0          0   0%     12 -",
     ];
     assert_looks(workers(&mock::workers()), &fine);
     let mut broken = mock::workers();
