@@ -29,6 +29,7 @@ mod removal;
 mod reuse;
 mod routing;
 mod rss;
+mod scheduled;
 mod sctp;
 mod services;
 mod show;
