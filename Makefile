@@ -47,6 +47,8 @@ test: setup
 	$(CARGO) test --workspace --no-default-features
 	$(call layer,release: the same and golden recordings and DPDK devices$(comma) end to end as root)
 	$(CARGO) test --profile checked --package uvs
+	$(call layer,recordings of FullNAT$(comma) judged by a model of their own)
+	python3 tests/oracle/verify/fullnat.py
 	$(call layer,all passed$(if $(filter 0,$(shell id -u)),,$(comma) but end to end (tests/e2e) was left out: it needs root))
 
 # A heading, so that one sees which layer a failure belongs to.

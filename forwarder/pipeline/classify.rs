@@ -10,6 +10,7 @@
 //! reassembled packet comes by here again, as a chain of which only the first segment is looked at.
 
 use super::Reason;
+use super::options::is_source_routed;
 use super::quoted::{quoted_v4, quoted_v6, tunnelled_v4};
 use crate::wire::{checksum, protocol};
 use conntrack::Key;
@@ -167,6 +168,9 @@ fn packet_v4(l3: &[u8], rest_bytes: usize, parsed: &mut Parsed, key: &mut Key) -
     if sum != 0 {
         return Err(Reason::BadChecksum);
     }
+    if header_bytes > 20 && is_source_routed(&l3[20..header_bytes]) {
+        return Err(Reason::Unroutable);
+    }
     let source = [header[12], header[13], header[14], header[15]];
     let destination = [header[16], header[17], header[18], header[19]];
     if is_martian_v4(source) {
@@ -321,7 +325,8 @@ fn without_ports(body: &[u8], parsed: &mut Parsed, key: &mut Key) -> Result<(), 
         return if has_ports(parsed.protocol) { Err(Reason::Truncated) } else { Ok(()) };
     }
     let Some((message, quoted)) = body.split_first_chunk::<8>() else { return Err(Reason::Truncated) };
-    let is_error_v4 = !parsed.v6 && matches!(message[0], 3 | 4 | 11 | 12);
+    // A parameter problem concerns no conn: the kernel routes it like any packet, or it is the host's (recorded).
+    let is_error_v4 = !parsed.v6 && matches!(message[0], 3 | 4 | 11);
     if is_error_v4 && let Some(flow) = tunnelled_v4(quoted) {
         *key = flow;
         parsed.class = Class::TunnelError;

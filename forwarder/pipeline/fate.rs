@@ -56,7 +56,7 @@ reasons! {
     FragmentTimeout = "fragment_timeout": "other fragments of the packet did not come in time",
     FragmentsFull = "fragments_full": "the oldest fragments made room for newer ones: too many wait, or too many of one sender",
     NotForUs = "not_for_us": "for another host, and no conn knows it: forward is false, or a marked service takes it",
-    Unroutable = "unroutable": "for another host, but no router forwards it: link-local, source-routed, or nobody's address",
+    Unroutable = "unroutable": "source-routed; or for another host, but no router forwards it: link-local, or nobody's address",
     OtherProtocol = "other_protocol": "for an address of the director, of a protocol that it does not serve",
     IcmpUnmatched = "icmp_unmatched": "an ICMP message about no conn that is known here",
     NoServer = "no_server": "the service has no real server that can take a new conn",

@@ -13,6 +13,7 @@ pub mod admit;
 pub mod classify;
 pub mod defense;
 mod fate;
+mod options;
 mod orphans;
 mod planned;
 mod quoted;

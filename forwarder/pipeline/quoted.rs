@@ -18,7 +18,7 @@ pub(super) fn tunnelled_v4(packet: &[u8]) -> Option<Key> {
     quoted_v4(inner).map(|exchanged| exchanged.reversed())
 }
 
-/// The flow of a quoted packet, ends exchanged. Only the first 8 bytes behind its IP header are sure to be there.
+/// The flow of a quoted packet, ends exchanged. Eight bytes behind its IP header should be there (RFC 792); the ports are enough (recorded).
 pub(super) fn quoted_v4(packet: &[u8]) -> Option<Key> {
     let header = packet.first_chunk::<20>()?;
     let header_bytes = usize::from(header[0] & 15) * 4;
@@ -26,7 +26,7 @@ pub(super) fn quoted_v4(packet: &[u8]) -> Option<Key> {
     if header[0] >> 4 != 4 || header_bytes < 20 || !first_fragment || !has_ports(header[9]) {
         return None;
     }
-    let ports = packet.get(header_bytes..)?.first_chunk::<8>()?;
+    let ports = packet.get(header_bytes..)?.first_chunk::<4>()?;
     let source = [header[12], header[13], header[14], header[15]];
     let destination = [header[16], header[17], header[18], header[19]];
     Some(Key::v4(
@@ -49,7 +49,7 @@ pub(super) fn quoted_v6(packet: &[u8]) -> Option<Key> {
     if later_fragment || !has_ports(protocol) {
         return None;
     }
-    let ports = packet.get(upper.offset..)?.first_chunk::<8>()?;
+    let ports = packet.get(upper.offset..)?.first_chunk::<4>()?;
     let source: [u8; 16] = std::array::from_fn(|i| header[8 + i]);
     let destination: [u8; 16] = std::array::from_fn(|i| header[24 + i]);
     Some(Key::v6(

@@ -12,6 +12,7 @@ use crate::rewrite::icmp::{Cause, Translation};
 use crate::rewrite::tun::Tunnel;
 use crate::rewrite::{Endpoint, fullnat, icmp, nat, ttl, tun};
 use crate::services::ServerId;
+use crate::wire::Ipv4;
 use conntrack::{Conn, Direction, Hit, Method};
 use std::net::IpAddr;
 
@@ -188,6 +189,9 @@ impl Shard {
                     return Err(refusal);
                 }
             };
+            if conn.method() == Method::FullNat && hit.direction == Direction::Inbound {
+                name_anew(&mut frame.bytes_mut()[usize::from(parsed.l3)..], id as u16);
+            }
         }
         let l3 = &mut frame.bytes_mut()[usize::from(parsed.l3)..];
         let l4 = usize::from(parsed.l4 - parsed.l3);
@@ -340,6 +344,15 @@ impl Shard {
             Route::OnLink { port, address } => Ok(Towards::Neighbor { port, address }),
             Route::Local | Route::Nobody | Route::Unreachable => Err((Reason::NoRoute, Some(Tell::HostUnreachable))),
         }
+    }
+}
+
+/// RFC 6864, section 5.3.1: behind one local address many clients' fragments meet, and their identifications were theirs alone.
+/// The header checksum is made when the packet is cut; IPv6 fragments have a new identification anyway.
+#[cold]
+fn name_anew(l3: &mut [u8], id: u16) {
+    if let Some(ip) = Ipv4::of_mut(l3).filter(|ip| ip.version() == 4) {
+        ip.set_id(id);
     }
 }
 

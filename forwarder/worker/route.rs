@@ -4,7 +4,7 @@
 //!
 //! ```text
 //!  no conn, no service, not an own address
-//!    → forward = false, link-local, source-routed, martian, nobody's address     dropped, in silence
+//!    → forward = false, link-local, martian, nobody's address                    dropped, in silence
 //!    → no route                                                                  net unreachable
 //!    → last hop, too long for the next link                                      time exceeded, too big
 //!    → back to where it came from                                                redirect, and on it goes
@@ -101,7 +101,7 @@ impl Shard {
         let chained = is_chain(frame, parsed);
         let l3 = &mut frame.bytes_mut()[usize::from(parsed.l3)..];
         let (source, destination) = addresses(l3);
-        if is_of_one_link(source) || is_of_one_link(destination) || is_source_routed(l3) {
+        if is_of_one_link(source) || is_of_one_link(destination) {
             return Err((Reason::Unroutable, None));
         }
         // IPv6 has no such rule, and the kernel forwards (recorded): what a DR server behind the director answers.
@@ -153,51 +153,5 @@ fn is_of_one_link(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(v4) => v4.is_link_local(),
         IpAddr::V6(v6) => v6.is_unicast_link_local(),
-    }
-}
-
-/// Whether the sender names routers to pass: an IPv4 option that nobody honest uses (RFC 7126, section 4.3). An IPv6 routing
-/// header is no router's business but of the one that it is addressed to (RFC 8200, section 4).
-fn is_source_routed(l3: &[u8]) -> bool {
-    const END: u8 = 0;
-    const NOTHING: u8 = 1;
-    const LOOSE: u8 = 131;
-    const STRICT: u8 = 137;
-    let header_bytes = if l3[0] >> 4 == 4 { usize::from(l3[0] & 15) * 4 } else { 0 };
-    let mut options = l3.get(20..header_bytes).unwrap_or_default();
-    while let [kind, rest @ ..] = options {
-        options = match (*kind, rest) {
-            (END, _) => return false,
-            (NOTHING, _) => rest,
-            (LOOSE | STRICT, _) => return true,
-            (_, [length, ..]) if *length >= 2 => options.get(usize::from(*length)..).unwrap_or_default(),
-            _ => return false,
-        };
-    }
-    false
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn source_routes_are_found_among_other_options() {
-        let rows: [(&str, &[u8], bool); 8] = [
-            ("none", &[], false),
-            ("loose", &[131, 7, 4, 10, 0, 0, 1, 0], true),
-            ("strict, behind another", &[1, 7, 3, 4, 137, 3, 4, 0], true),
-            ("record route", &[7, 7, 4, 0, 0, 0, 0, 0], false),
-            ("behind the end", &[0, 131, 3, 4], false),
-            ("an option of length 0", &[7, 0, 131, 3], false),
-            ("an option that is cut off", &[1, 1, 1, 7], false),
-            ("an option beyond the header", &[7, 40, 131, 3], false),
-        ];
-        for (what, options, expected) in rows {
-            let mut packet = vec![0; 20];
-            packet[0] = 0x45 + (options.len() / 4) as u8;
-            packet.extend_from_slice(options);
-            assert_eq!(is_source_routed(&packet), expected, "{what}");
-        }
     }
 }

@@ -35,10 +35,15 @@ pub fn read(file: &Path) -> Vec<Captured> {
 
 /// A file of these frames.
 pub fn write<'a>(file: &Path, frames: impl Iterator<Item = &'a [u8]>) {
+    write_at(file, frames.map(|frame| (0, frame)));
+}
+
+/// A file of these frames, each with its time stamp in milliseconds.
+pub fn write_at<'a>(file: &Path, frames: impl Iterator<Item = (usize, &'a [u8])>) {
     let word = |number: usize| (number as u32).to_le_bytes();
     let mut bytes = [word(MAGICS[0] as usize), [2, 0, 4, 0], word(0), word(0), word(65_535), word(1)].concat();
-    for frame in frames {
-        bytes.extend([word(0), word(0), word(frame.len()), word(frame.len())].concat());
+    for (ms, frame) in frames {
+        bytes.extend([word(ms / 1_000), word(ms % 1_000 * 1_000), word(frame.len()), word(frame.len())].concat());
         bytes.extend(frame);
     }
     fs::write(file, bytes).unwrap_or_else(|error| panic!("{}: {error}", file.display()));

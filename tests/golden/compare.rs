@@ -1,5 +1,5 @@
 //! Is this frame what the kernel sent? Byte for byte, but for what the kernel itself does not send twice alike: the IPv4 id of
-//! what the director makes (tunnel headers without DF, ICMP, RST), the IPv6 id of fragments, the source port of GUE. A checksum
+//! what the director makes (tunnel headers without DF, ICMP, RST), the id of IPv6 fragments and of FullNAT's, the source port of GUE. A checksum
 //! over a field that is not compared must be right instead.
 
 use crate::recorder::is_own;
@@ -29,7 +29,9 @@ pub struct Made {
     /// It is the director's own packet: an answer, or a tunnel header around what came in.
     made: bool,
     /// An answer: it leaves where the question came in.
-    answer: bool,
+    pub answer: bool,
+    /// FullNAT names fragments anew towards real servers.
+    named_anew: bool,
     /// Ports of GUE tunnels.
     gue_ports: Vec<u16>,
 }
@@ -42,7 +44,8 @@ impl Made {
         // An error about a tunnel packet is told to the client in the director's own words.
         let icmp = [protocol::ICMP, protocol::ICMPV6].map(Some).contains(&protocol_of(&input.bytes));
         let relayed = icmp && packet(&output.bytes).len() != packet(&input.bytes).len();
-        Made { made: answer || tunnel || relayed, answer, gue_ports: recording.gue_ports() }
+        let named_anew = output.side == Side::Lan && !recording.local_addresses().is_empty();
+        Made { made: answer || tunnel || relayed, answer, named_anew, gue_ports: recording.gue_ports() }
     }
 }
 
@@ -87,7 +90,7 @@ fn comparable(frame: &[u8], made: &Made) -> Comparable {
         if ip.protocol() == protocol::UDP && ip.fragment_offset_bytes() == 0 {
             udp_at = Some(ip.header_bytes());
         }
-        if made.made && !ip.dont_fragment() {
+        if made.made && !ip.dont_fragment() || made.named_anew && ip.is_fragment() {
             id = Some(ip.id().to_be_bytes().to_vec());
             ip.set_id(0);
             ipv4::fill_checksum(l3);

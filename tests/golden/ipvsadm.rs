@@ -45,6 +45,16 @@ impl Command {
         })
     }
 
+    /// The same where masquerading means this method.
+    pub fn masquerading_by(mut self, method: Method) -> Command {
+        if let Command::AddServer(_, _, spec) | Command::EditServer(_, _, spec) = &mut self
+            && spec.method == Method::Nat
+        {
+            spec.method = method;
+        }
+        self
+    }
+
     /// Makes the edit.
     pub fn apply(self, control: &mut Control) -> Result<(), String> {
         let done = match self {

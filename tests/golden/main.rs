@@ -1,17 +1,19 @@
 //! Replays recordings of the kernel's IPVS through the director: the real control side and the real pipeline, in the lab.
 //!
 //! `GOLDEN_DIR` names the folder of the recordings; without it the project's own copy is replayed. Nothing here knows a case
-//! by its name: other recordings of the same formats go through as they are.
+//! by its name: other recordings of the same formats go through as they are. With `GOLDEN_RECORD` cases of FullNAT are recorded instead.
 
 #[path = "../frames/capture.rs"]
-#[allow(dead_code)] // Nothing is written here.
+#[allow(dead_code)] // Frames without time stamps are not written here.
 mod capture;
 mod compare;
 mod ipvsadm;
 #[path = "../lab/kit.rs"]
 mod kit;
+mod locals;
 mod outcome;
 mod packets;
+mod record;
 mod recorder;
 mod recording;
 mod sched;
@@ -41,6 +43,11 @@ fn main() -> ExitCode {
     let named = std::env::var_os("GOLDEN_DIR").map(PathBuf::from);
     let own = || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
     let golden = named.clone().unwrap_or_else(own);
+    if let Some(to) = std::env::var_os("GOLDEN_RECORD") {
+        let from = golden.join("packets");
+        let recorded = record::record(&Recording::all(&from), &from, Path::new(&to));
+        return if recorded { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+    }
     let folders: [(&str, Replay); 4] = [("sched", sched), ("packets", packets), ("states", states), ("timers", timers)];
     // Somebody else's recordings may be of one kind; the project's own are of all. A folder that holds nothing proves nothing.
     let there = folders.into_iter().filter(|(name, _)| named.is_none() || golden.join(name).exists());

@@ -6,6 +6,7 @@
 use crate::compare::{Ids, Made, difference};
 use crate::ipvsadm::Command;
 use crate::kit::{Lab, Left, port_mac};
+use crate::locals::Locals;
 use crate::outcome::Outcome;
 use crate::recorder::Setup;
 use crate::recording::{Recorded, Recording, Side, Step};
@@ -50,10 +51,13 @@ pub fn replay(recordings: &[Recording], folder: &Path, workers: usize) -> (Outco
 }
 
 /// One case under way.
-struct Replay<'a> {
+pub struct Replay<'a> {
     recording: &'a Recording,
     setup: Setup<'a>,
-    lab: Lab,
+    /// The director.
+    pub lab: Lab,
+    /// What the recording's local endpoints are here.
+    pub locals: Locals,
     /// Whose frames come to which worker.
     random: fastrand::Rng,
     weights: Vec<(std::net::SocketAddr, u32)>,
@@ -65,7 +69,8 @@ struct Replay<'a> {
 }
 
 impl<'a> Replay<'a> {
-    fn new(recording: &'a Recording, workers: usize) -> Result<Self, String> {
+    /// A director that was told what the recorded one was told.
+    pub fn new(recording: &'a Recording, workers: usize) -> Result<Self, String> {
         let edits = recording.edits()?;
         let setup = Setup::of(recording, workers);
         let mut lab = setup.lab()?;
@@ -84,6 +89,7 @@ impl<'a> Replay<'a> {
             recording,
             setup,
             lab,
+            locals: Locals::of(recording.local_addresses()),
             random: fastrand::Rng::with_seed(1),
             weights,
             template,
@@ -99,13 +105,17 @@ impl<'a> Replay<'a> {
         self.wait_for(step);
         let recording = self.recording;
         for input in recording.inputs.iter().filter(|input| input.step == step.step) {
-            self.put(input);
+            match input.side {
+                Side::Wan => self.put(input),
+                Side::Lan => {
+                    let mut input = input.clone();
+                    self.locals.to_own(&mut input.bytes);
+                    self.put(&input);
+                }
+            }
         }
         let mut left = self.lab.settle();
-        left.extend(match step.shown_ms {
-            Some(ms) => self.advance_to(ms),
-            None => self.lab.advance(STEP_MS),
-        });
+        left.extend(self.wait_after(step));
         let mut faults = Vec::new();
         for side in Side::BOTH {
             faults.extend(self.frame_faults(step, side, &left));
@@ -115,7 +125,7 @@ impl<'a> Replay<'a> {
     }
 
     /// The lab's clock goes on until the step's packets come.
-    fn wait_for(&mut self, step: &Step) {
+    pub fn wait_for(&mut self, step: &Step) {
         match step.ms {
             Some(ms) => self.advance_to(ms),
             // The recorder's clock ran on as it liked; conns that waited tell how far. A second more or less is rounding.
@@ -126,13 +136,22 @@ impl<'a> Replay<'a> {
         };
     }
 
+    /// The lab's clock goes on until the step's conns were listed; what left meanwhile.
+    pub fn wait_after(&mut self, step: &Step) -> Vec<Left> {
+        match step.shown_ms {
+            Some(ms) => self.advance_to(ms),
+            None => self.lab.advance(STEP_MS),
+        }
+    }
+
     /// The clock goes on until so long after the case began.
     fn advance_to(&mut self, ms: u64) -> Vec<Left> {
         let began_ms = *self.began_ms.get_or_insert(self.lab.now_ms - ms);
         self.lab.advance((began_ms + ms).saturating_sub(self.lab.now_ms))
     }
 
-    fn put(&mut self, input: &Recorded) {
+    /// Puts a frame in, on any worker's queue.
+    pub fn put(&mut self, input: &Recorded) {
         let port = input.side as usize;
         let mut bytes = input.bytes.clone();
         let ethernet = Ethernet::of_mut(&mut bytes).expect("a recorded frame has an Ethernet header");
@@ -151,7 +170,11 @@ impl<'a> Replay<'a> {
             faults.extend(match found.get(at) {
                 Some(found) => {
                     let made = Made::of(self.recording, output);
-                    difference(output, found, port_mac(side as usize), &made, &mut self.ids)
+                    let found = match side {
+                        Side::Wan => found.to_vec(),
+                        Side::Lan => self.locals.to_recorded(&output.bytes, found, made.answer),
+                    };
+                    difference(output, &found, port_mac(side as usize), &made, &mut self.ids)
                 }
                 None => Some(format!("missing on the side {side:?}\n  expected {}", describe(&output.bytes))),
             });
@@ -163,7 +186,7 @@ impl<'a> Replay<'a> {
     }
 
     /// Between two steps somebody may have changed services or settings, or removed, edited or added servers.
-    fn change(&mut self, step: &'a Step) -> Result<(), String> {
+    pub fn change(&mut self, step: &'a Step) -> Result<(), String> {
         let Some(edits) = &step.edits else { return self.change_servers(step) };
         for line in edits {
             if let Some(setting) = line.strip_prefix(SETTING) {
@@ -171,7 +194,10 @@ impl<'a> Replay<'a> {
                 self.lab.control.apply(self.setup.config()?).map_err(|refusals| refusals.join(", "))?;
                 continue;
             }
-            Command::parse(line)?.apply(&mut self.lab.control).map_err(|fault| format!("ipvsadm {line}: {fault}"))?;
+            self.recording
+                .command(line)?
+                .apply(&mut self.lab.control)
+                .map_err(|fault| format!("ipvsadm {line}: {fault}"))?;
         }
         self.weights = step.weights()?;
         self.lab.advance(EDIT_MS);

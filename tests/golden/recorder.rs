@@ -3,6 +3,7 @@
 
 use crate::kit::{self, Lab};
 use crate::recording::{Recording, Side};
+use ipnet::IpNet;
 use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::net::IpAddr;
@@ -30,6 +31,8 @@ pub struct Setup<'a> {
     pub virtual_addresses: BTreeSet<IpAddr>,
     /// `name=value`, as below net/ipv4/vs.
     pub settings: Vec<&'a str>,
+    /// Where FullNAT speaks from.
+    pub local_addresses: Vec<IpNet>,
     /// Lines of `[timeouts]`.
     pub timeouts: Vec<String>,
 }
@@ -39,7 +42,8 @@ impl<'a> Setup<'a> {
         let mtus = Side::BOTH.map(|side| recording.mtu(side));
         let virtual_addresses = recording.virtual_addresses();
         let settings = recording.settings().collect();
-        Setup { workers, mtus, virtual_addresses, settings, timeouts: Vec::new() }
+        let local_addresses = recording.local_addresses();
+        Setup { workers, mtus, virtual_addresses, settings, local_addresses, timeouts: Vec::new() }
     }
 
     /// A setting as `name=value` is another one from now on.
@@ -80,6 +84,10 @@ impl<'a> Setup<'a> {
         }
         for (destination, via) in CLIENT_NETWORKS {
             let _ = write!(text, "[[route]]\ndestination = \"{destination}\"\nvia = \"{via}\"\n");
+        }
+        if !self.local_addresses.is_empty() {
+            let prefixes: Vec<_> = self.local_addresses.iter().map(IpNet::to_string).collect();
+            let _ = writeln!(text, "[fullnat]\nlocal_addresses = {prefixes:?}");
         }
         let _ = writeln!(text, "[ipvs]\n{}\n[timeouts]\n{}", self.settings.join("\n"), self.timeouts.join("\n"));
         text

@@ -4,6 +4,7 @@
 
 use crate::capture;
 use crate::ipvsadm::{Command, endpoint, mark_rules};
+use conntrack::Method;
 use ipnet::IpNet;
 use serde::Deserialize;
 use std::collections::BTreeSet;
@@ -29,7 +30,7 @@ impl Side {
     pub const BOTH: [Side; 2] = [Side::Wan, Side::Lan];
 
     /// The MAC that the recorded kernel had there.
-    fn kernel_mac(self) -> Mac {
+    pub fn mac(self) -> Mac {
         match self {
             Side::Wan => Mac([2, 0, 0, 0x0c, 0, 1]),
             Side::Lan => Mac([2, 0, 0, 0x05, 0, 1]),
@@ -37,7 +38,7 @@ impl Side {
     }
 
     fn of(mac: Mac) -> Side {
-        let side = Side::BOTH.into_iter().find(|side| side.kernel_mac() == mac);
+        let side = Side::BOTH.into_iter().find(|side| side.mac() == mac);
         side.unwrap_or_else(|| panic!("{mac} is no MAC of the recorded director"))
     }
 }
@@ -158,7 +159,21 @@ impl Recording {
 
     /// The edits before the first step.
     pub fn edits(&self) -> Result<Vec<Command>, String> {
-        self.config.lines().filter_map(|line| line.strip_prefix("ipvsadm ")).map(Command::parse).collect()
+        self.config.lines().filter_map(|line| line.strip_prefix("ipvsadm ")).map(|line| self.command(line)).collect()
+    }
+
+    /// An `ipvsadm` line of the case.
+    pub fn command(&self, line: &str) -> Result<Command, String> {
+        let masquerading = if self.local_addresses().is_empty() { Method::Nat } else { Method::FullNat };
+        Ok(Command::parse(line)?.masquerading_by(masquerading))
+    }
+
+    /// The prefixes of local addresses, from the line "fullnat 172.16.255.1/32 fd16::ffff/128", which also says that
+    /// masquerading is FullNAT from there. None: it is NAT.
+    pub fn local_addresses(&self) -> Vec<IpNet> {
+        let lines = self.config.lines().filter_map(|line| line.strip_prefix("fullnat "));
+        let prefix = |word: &str| word.parse().unwrap_or_else(|_| panic!("fullnat: {word:?} is no prefix"));
+        lines.flat_map(str::split_whitespace).map(prefix).collect()
     }
 
     /// UDP ports of GUE tunnels.

@@ -106,9 +106,15 @@ impl Replay {
             .map(|setting| setting.replace('"', ""))
             .collect();
         let settings = settings.iter().map(String::as_str).collect();
-        let mut lab =
-            Setup { workers, mtus: [1500; 2], virtual_addresses: BTreeSet::new(), settings, timeouts: Vec::new() }
-                .lab()?;
+        let mut lab = Setup {
+            workers,
+            mtus: [1500; 2],
+            virtual_addresses: BTreeSet::new(),
+            settings,
+            local_addresses: Vec::new(),
+            timeouts: Vec::new(),
+        }
+        .lab()?;
         let key = ServiceKey::Endpoint { protocol, vip: address(VIP), port: PORT };
         let spec = ServiceSpec {
             scheduler: sched::Kind::Rr,

@@ -93,9 +93,15 @@ impl Replay {
     fn new(case: &Case, workers: usize) -> Result<Replay, String> {
         let (set, edits): (Vec<&String>, Vec<&String>) = case.config.iter().partition(|line| line.starts_with("--set"));
         let timeouts = set.into_iter().map(|line| timeouts(line)).collect::<Result<Vec<_>, _>>()?.concat();
-        let mut lab =
-            Setup { workers, mtus: [1500; 2], virtual_addresses: BTreeSet::new(), settings: Vec::new(), timeouts }
-                .lab()?;
+        let mut lab = Setup {
+            workers,
+            mtus: [1500; 2],
+            virtual_addresses: BTreeSet::new(),
+            settings: Vec::new(),
+            local_addresses: Vec::new(),
+            timeouts,
+        }
+        .lab()?;
         let (mut vip, mut servers) = (None, HashMap::new());
         for line in edits {
             let command = Command::parse(line)?;

@@ -178,7 +178,7 @@ fn errors_about_nothing_are_dropped_by_name() {
                 Reason::IcmpUnmatched,
             ),
             ("nothing quoted", WAN, to_vip(b""), Reason::IcmpUnmatched),
-            ("no ports quoted", WAN, to_vip(&known[..family.header_bytes + 7]), Reason::IcmpUnmatched),
+            ("no ports quoted", WAN, to_vip(&known[..family.header_bytes + 3]), Reason::IcmpUnmatched),
             ("garbage quoted", WAN, to_vip(&[0x5a; 48]), Reason::IcmpUnmatched),
         ];
         for (what, port, frame, reason) in rows {

@@ -16,11 +16,15 @@ use uvs::wire::{Ipv4, checksum, ipv4, ipv6, protocol};
 
 const CPORT: u16 = 40_000;
 
-/// Two packets are equal, but for the id that a tunnel over IPv4 takes anew.
+/// FullNAT's, of IPv4.
+const LOCAL: [u8; 4] = [10, 0, 0, 240];
+
+/// Two packets are equal, but for the id that a tunnel over IPv4, and FullNAT's fragments, take anew.
 fn assert_same(one: &[u8], other: &[u8], what: &str) {
     let plain = |frame: &[u8]| {
         let mut frame = frame.to_vec();
-        if frame[14] >> 4 == 4 && matches!(frame[23], protocol::IPIP | protocol::IPV6) {
+        let tunnel = matches!(frame[23], protocol::IPIP | protocol::IPV6);
+        if frame[14] >> 4 == 4 && (tunnel || frame[26..30] == LOCAL) {
             frame[18..20].fill(0);
             ipv4::fill_checksum(&mut frame[14..]);
         }
@@ -91,6 +95,21 @@ fn whatever_the_order_the_packet_is_the_same() {
         let left = put_all(&mut lab, LAN, &parts);
         assert_eq!(left.len(), 3);
         assert_same(&joined(&left), &whole, &format!("{} {method}, the reply", family.name));
+    }
+}
+
+/// RFC 6864, section 5.3.1: fragments of two clients, who chose one identification, reach the server from one local address.
+#[test]
+fn fragments_from_a_local_address_have_identifications_of_their_own() {
+    for (method, anew) in [("fullnat", true), ("nat", false)] {
+        let mut lab = lab(V4, method, V4);
+        let ids = ["203.0.113.7", "203.0.113.8"].map(|client| {
+            let sent = datagram(V4.client_at(client), (CPORT, 80), 1_800, 77);
+            let whole = joined(&put_all(&mut lab, WAN, &pieces(&sent, &[1_200], 77)));
+            Ipv4::of(&whole[14..]).unwrap().id()
+        });
+        assert_eq!(ids.contains(&77), !anew, "{method}: {ids:?}");
+        assert_eq!(ids[0] != ids[1], anew, "{method}: {ids:?}");
     }
 }
 

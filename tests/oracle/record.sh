@@ -28,7 +28,7 @@ wait $first || status=1
 wait $second || status=1
 mv "$work"/one/*.jsonl "$work"/other/*.jsonl "$out/sched/" || status=1
 python3 "$here/verify/verify.py" "$out"/sched/*.jsonl >"$out/sched/VERIFY.txt" || status=1
-for packets in packets settings removed; do
+for packets in packets nat settings removed; do
     scenario 3000 $packets && cp -r "$work/$packets/packets" "$out/" || status=1
 done
 scenario 900 facts && cp -r "$work/facts/facts" "$out/" || status=1

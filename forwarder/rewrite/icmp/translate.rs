@@ -19,6 +19,9 @@ use crate::rewrite::nat::{End, carry_header, is_family, replace_address, replace
 use crate::wire::checksum::Delta;
 use crate::wire::{Icmp, Ipv4, Ipv6, icmp, ipv6, protocol};
 
+/// Both ports, with which every transport header begins.
+const PORTS_BYTES: usize = 4;
+
 /// Where the packet is that an ICMP error is about.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Quoted {
@@ -33,7 +36,7 @@ pub struct Quoted {
 }
 
 /// Finds the packet that the ICMP or ICMPv6 error in `l3` is about. None if the message is no error, or quotes less
-/// than an IP header of its own family and eight bytes (RFC 792's minimum, which holds the ports).
+/// than an IP header of its own family and the ports. (RFC 792 wants eight bytes; the kernel makes do with four, recorded.)
 pub fn quoted(l3: &[u8], l4: usize) -> Option<Quoted> {
     let message = Icmp::of(l3.get(l4..)?)?;
     let at = l4 + Icmp::BYTES;
@@ -56,7 +59,7 @@ pub fn quoted(l3: &[u8], l4: usize) -> Option<Quoted> {
         }
         _ => return None,
     };
-    (l3.len() >= found.l4 + 8).then_some(found)
+    (l3.len() >= found.l4 + PORTS_BYTES).then_some(found)
 }
 
 /// What an error's addresses and its quoted packet's ends become; what is none stays.
