@@ -32,7 +32,7 @@
 //! | `[[route]]` | `destination`, `via` | needed | prefix, router next door |
 //! | | `port` | by subnet | as above |
 //! | `[fullnat]` | `local_addresses` | `[]` | prefixes; every address of them |
-//! | | `masquerade` | `false` | `true`: what tools call masquerading (`ipvsadm -m`) is FullNAT |
+//! | | `masquerade` | `false` | `true`: what tools call masquerading (`ipvsadm -m`) is FullNAT; a list: at these services, `["tcp 192.0.2.10:80", "fwmark 7"]` |
 //! | `[timeouts]` | `tcp` (`tcp_established`), `tcp_fin` (`tcp_fin_wait`), `udp` | the kernel's | `"1s"` to `"24d"` |
 //! | | `tcp_syn_sent`, `tcp_syn_recv`, `tcp_time_wait`, `tcp_close`, `tcp_close_wait`, `tcp_last_ack`, `tcp_listen`, `tcp_synack` | the kernel's | likewise |
 //! | | `sctp_init1`, `sctp_init`, `sctp_cookie_sent`, `sctp_cookie_replied`, `sctp_cookie_wait`, `sctp_cookie`, `sctp_cookie_echoed`, `sctp_established`, `sctp_shutdown_sent`, `sctp_shutdown_received`, `sctp_shutdown_ack_sent`, `sctp_rejected`, `sctp_closed` | the kernel's | likewise |
@@ -94,7 +94,7 @@ pub use device::{Device, Trunk};
 pub use difference::{Changed, Counts, Difference, ServiceDifference, Summary, Way};
 pub use director::{Director, Eal, HugePages, Idle};
 pub use errors::{Errors, Fault};
-pub use fullnat::FullNat;
+pub use fullnat::{FullNat, Masquerade};
 pub use ipvs::{Defense, Ipvs};
 pub use mark::Mark;
 pub use port::{Port, VipAnswer};

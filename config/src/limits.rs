@@ -6,7 +6,7 @@ pub use crate::director::{
     WORKERS_MAX,
 };
 pub use crate::errors::FAULTS_MAX;
-pub use crate::fullnat::LOCAL_ADDRESSES_MAX;
+pub use crate::fullnat::{LOCAL_ADDRESSES_MAX, MASQUERADED_MAX};
 pub use crate::ipvs::DEFENSE_NUMBER_MAX;
 pub use crate::mark::MARKS_MAX;
 pub use crate::port::{

@@ -11,9 +11,6 @@ use toml::de::{DeTable, DeValue};
 use crate::errors::{Errors, FAULTS_MAX, Fault};
 use crate::nearest::nearest;
 
-/// Why a key of the architecture does not work.
-pub(crate) const NOT_YET: &str = "it is not built yet";
-
 /// A found text is shown up to this many characters.
 const SHOWN_CHARS_MAX: usize = 64;
 
@@ -248,11 +245,20 @@ impl<'a> Value<'a> {
     }
 
     pub(crate) fn truth(&self) -> Option<bool> {
+        self.truth_or("true or false")
+    }
+
+    /// True or false, where `right` says that something else would be right as well.
+    pub(crate) fn truth_or(&self, right: &str) -> Option<bool> {
         let found = self.raw.as_bool();
         if found.is_none() {
-            self.must_be("true or false");
+            self.must_be(right);
         }
         found
+    }
+
+    pub(crate) fn is_list(&self) -> bool {
+        self.raw.as_array().is_some()
     }
 
     /// The items of a list of at most `count_max`; each item's path ends with its number from 1.

@@ -7,7 +7,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use crate::address::{Family, check_global, parse_endpoint, read_endpoint};
 use crate::mark::Mark;
 use crate::network::Network;
-use crate::read::{NOT_YET, Table, Value};
+use crate::read::{Table, Value};
 use crate::scheduler::{Flags, Scheduler, read_flags, read_mh_table, read_scheduler};
 use crate::server::{self, RealServer};
 use crate::steer::{self, Steer};
@@ -150,7 +150,6 @@ pub(crate) const KEYS: &[&str] = &[
     "steer",
     "real_server",
 ];
-const LATER: &[(&str, &str)] = &[("masquerade", NOT_YET)];
 
 pub(crate) fn read(root: &Table, mut surroundings: Surroundings) -> Vec<Service> {
     let tables = root.tables("service", SERVICES_MAX);
@@ -165,7 +164,7 @@ pub(crate) fn read(root: &Table, mut surroundings: Surroundings) -> Vec<Service>
     for (index, table) in tables.into_iter().enumerate() {
         let name = name_of(&table);
         let table = table.named(name);
-        table.check_keys(KEYS, LATER);
+        table.check_keys(KEYS, &[]);
         let Some(service) = read_service(&table, &surroundings) else { continue };
         if let Some(number) = numbers.get(&service.matching) {
             table.fault(format!("found {} a second time; service {number} has it", service.matching));

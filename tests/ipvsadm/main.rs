@@ -10,6 +10,7 @@ mod kit;
 #[path = "../../preload/tests/library.rs"]
 #[allow(dead_code)] // The library's own tests start programs with it.
 mod library;
+mod masquerade;
 mod pyroute2;
 mod table;
 mod traffic;

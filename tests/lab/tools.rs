@@ -243,21 +243,53 @@ fn any_bits_may_be_a_netmask() {
 fn masquerading_means_fullnat_where_the_file_says_so() {
     // The network's description ends with [fullnat].
     let fullnat = |more: &str| network("conns_max = 1000").replace(", \"fd00:1::f0/128\"", "") + more;
-    for (text, is_full) in [(fullnat(""), false), (fullnat("masquerade = true\n"), true)] {
-        let mut lab = Lab::new(&text);
+    let v6 = address("[2001:db8:99::10]:80");
+    let rows = [
+        (String::new(), [false, false]),
+        ("masquerade = true\n".into(), [true, true]),
+        (format!("masquerade = [\"tcp {SECOND}\"]\n"), [true, false]),
+        (format!("masquerade = [\"udp {SECOND}\", \"tcp {v6}\", \"fwmark 7\"]\n"), [false, true]),
+        ("masquerade = []\n".into(), [false, false]),
+    ];
+    for (text, is_full) in rows {
+        let mut lab = Lab::new(&fullnat(&text));
         edit(&mut lab, Edit::AddService(tcp_at(SECOND), told("rr")));
         edit(&mut lab, Edit::AddServer(tcp_at(SECOND), address("10.0.0.12:8080"), masq(1)));
         lab.advance(1_000);
         let frame = one(&mut lab, WAN, &segment(1_000, tcp::SYN), LAN);
         let source = std::net::Ipv4Addr::from_octets(frame[26..30].try_into().unwrap());
-        assert_eq!(source.octets().starts_with(&[10, 0, 0]), is_full, "{source}");
+        assert_eq!(source.octets().starts_with(&[10, 0, 0]), is_full[0], "{text}: {source}");
         let [server] = &lab.control.real_servers(&tcp_at(SECOND))[..] else { panic!() };
         assert_eq!(server.told.method, ForwardMethod::Masquerade);
-        let v6 = ServiceId::Endpoint { protocol: 6, address: address("[2001:db8:99::10]:80") };
-        edit(&mut lab, Edit::AddService(v6, ServiceTold { netmask: 128, ..told("rr") }));
-        let added = lab.control.edit(&Edit::AddServer(v6, address("[fd00::11]:80"), masq(1)));
-        assert_eq!(added, if is_full { Err(Errno::INVAL) } else { Ok(()) }, "no local address of IPv6");
+        let marked = ServiceId::Mark { mark: 7, family: ipvs_netlink::Family::V6 };
+        for service in [ServiceId::Endpoint { protocol: 6, address: v6 }, marked] {
+            edit(&mut lab, Edit::AddService(service, ServiceTold { netmask: 128, ..told("rr") }));
+            let added = lab.control.edit(&Edit::AddServer(service, address("[fd00::11]:80"), masq(1)));
+            assert_eq!(added, if is_full[1] { Err(Errno::INVAL) } else { Ok(()) }, "{text}: no local address of IPv6");
+        }
     }
+}
+
+/// What masquerading means may change by a reload: for servers that are added or changed from then on.
+#[test]
+fn a_reload_changes_what_masquerading_means() {
+    let before = network("conns_max = 1000");
+    let after = before.clone() + &format!("masquerade = [\"tcp {SECOND}\"]\n");
+    let mut lab = Lab::new(&before);
+    edit(&mut lab, Edit::AddService(tcp_at(SECOND), told("rr")));
+    edit(&mut lab, Edit::AddServer(tcp_at(SECOND), address("10.0.0.12:8080"), masq(1)));
+    lab.control.apply(parse(&after)).unwrap();
+    edit(&mut lab, Edit::AddServer(tcp_at(SECOND), address("10.0.0.13:8080"), masq(1)));
+    let methods = |lab: &Lab| -> Vec<_> {
+        let (_, servers) = lab.control.book().list().next().unwrap();
+        servers.iter().map(|listed| listed.server.method).collect()
+    };
+    let [full, nat] = [conntrack::Method::FullNat, conntrack::Method::Nat];
+    assert_eq!(methods(&lab), [full, nat], "the newest first");
+    edit(&mut lab, Edit::EditServer(tcp_at(SECOND), address("10.0.0.12:8080"), masq(2)));
+    lab.control.apply(parse(&before)).unwrap();
+    edit(&mut lab, Edit::EditServer(tcp_at(SECOND), address("10.0.0.13:8080"), masq(2)));
+    assert_eq!(methods(&lab), [full, full], "one that is FullNAT stays so");
 }
 
 /// A weight that a tool changes leaves a FullNAT server of the file what it is.

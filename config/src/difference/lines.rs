@@ -157,7 +157,7 @@ fn fullnat(changed: &Changed<FullNat>) -> Vec<String> {
     if removed > 0 {
         lines.push("fullnat.local_addresses: replies to a removed address are not answered for any more".into());
     }
-    let (before, after) = (changed.before.masquerade, changed.after.masquerade);
+    let (before, after) = (&changed.before.masquerade, &changed.after.masquerade);
     if before != after {
         lines.push(format!("fullnat.masquerade: {before} → {after}"));
     }

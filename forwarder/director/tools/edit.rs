@@ -1,11 +1,11 @@
 //! What a tool wants changed, and the kernel's errors for what cannot be.
 
 use super::words;
-use crate::director::Control;
+use crate::director::{Control, settings};
 use crate::services::ServiceKey;
 use crate::services::book::ServiceSpec;
 use crate::steer::Steer;
-use config::Config;
+use config::{Config, Masquerade};
 use conntrack::Method;
 use conntrack::states::tcp::State;
 use ipvs_netlink::{Daemon, DaemonState, Edit, Errno, RealServerTold, ServiceId, ServiceTold, Timeouts};
@@ -97,8 +97,7 @@ impl Control {
         if !words::is_unicast(address.ip()) {
             return Err(Errno::INVAL);
         }
-        let masquerade = if self.config.fullnat.masquerade { Method::FullNat } else { Method::Nat };
-        let spec = words::server_spec(told, masquerade)?;
+        let spec = words::server_spec(told, self.masquerading(key))?;
         self.has_local_address(spec.method, address)?;
         self.add_server(key, address, spec).map_err(words::errno)
     }
@@ -107,10 +106,20 @@ impl Control {
         let (_, listed) = self.book.get(key).ok_or(Errno::SRCH)?;
         let before = listed.iter().find(|listed| listed.address() == address).ok_or(Errno::NOENT)?;
         // A tool reads "masquerading" of a FullNAT server, and says so when it changes a weight.
-        let full = self.config.fullnat.masquerade || before.server.method == Method::FullNat;
-        let spec = words::server_spec(told, if full { Method::FullNat } else { Method::Nat })?;
+        let full = before.server.method == Method::FullNat;
+        let spec = words::server_spec(told, if full { Method::FullNat } else { self.masquerading(key) })?;
         self.has_local_address(spec.method, address)?;
         self.edit_server(key, address, spec).map_err(words::errno)
+    }
+
+    /// What a tool's masquerading is at this service.
+    fn masquerading(&self, key: ServiceKey) -> Method {
+        let full = match &self.config.fullnat.masquerade {
+            Masquerade::Nat => false,
+            Masquerade::FullNat => true,
+            Masquerade::Of(services) => services.iter().any(|service| settings::service_key(service) == key),
+        };
+        if full { Method::FullNat } else { Method::Nat }
     }
 
     /// FullNAT speaks from an address of the server's family.
