@@ -5,7 +5,7 @@ use crate::services::ServerId;
 use crate::wire::{self, protocol};
 use conntrack::states::tcp::{self, State};
 use conntrack::states::{self, Seen, sctp, udp};
-use conntrack::{Direction, Hit, Key};
+use conntrack::{Direction, Hit, Key, Method};
 
 /// The flags that a TCP conn's state hangs on: FIN, SYN, RST and ACK.
 const STATE_FLAGS: u8 = 0x17;
@@ -78,6 +78,19 @@ impl Shard {
         {
             self.table.conn_mut(hit.id).set_replies_seen();
             self.follow(parsed, Hit { direction: Direction::Outbound, ..hit }, now);
+        }
+    }
+
+    /// What the host sends. If it is the real server of a conn, the conn hears of it as of any server's reply (recorded).
+    #[cold]
+    pub fn follow_host(&mut self, parsed: &Parsed, reply: &Key, now: Now) {
+        let key = reply.reversed();
+        let hit = self.table.find_hashed(&key, self.table.hash(&key), now.tick);
+        if let Some(hit) = hit.filter(|hit| self.table.conn(hit.id).method() == Method::Local) {
+            self.table.conn_mut(hit.id).set_replies_seen();
+            // No hop is behind it yet, whatever its TTL.
+            let parsed = Parsed { ttl: u8::MAX, ..*parsed };
+            self.follow(&parsed, Hit { direction: Direction::Outbound, ..hit }, now);
         }
     }
 

@@ -2,9 +2,12 @@
 //! a copy into a ring, or a drop with a name. The host comes last: a worker that has other work sends few of its frames a turn.
 
 use super::Worker;
+use super::peers::Handed;
 use crate::host::ring::Unpassed;
-use crate::pipeline::{Fate, Reason};
+use crate::pipeline::classify::{StationMac, classify, no_key};
+use crate::pipeline::{Class, Fate, Now, Parsed, Reason, Shard};
 use crate::port::{BURST, Frame, Port};
+use conntrack::Key;
 use std::net::IpAddr;
 
 /// Frames of the host that a busy turn sends; an idle one sends a burst.
@@ -54,13 +57,46 @@ impl<P: Port> Worker<P> {
         self.shard.counts.count(fate);
     }
 
-    /// Sends what the host wants sent, as it is. True: there was something.
-    pub(super) fn send_for_host(&mut self, busy: bool) -> bool {
+    /// Sends what the host wants sent, as it is. What it says as a conn's real server, the conn's owner hears first. True: there
+    /// was something.
+    pub(super) fn send_for_host(&mut self, busy: bool, now: Now) -> bool {
         let count = if busy { FRAMES_PER_BUSY_TURN } else { BURST };
         for number in 0..count {
             let Some((port, frame)) = self.host.take(&mut self.host_room) else { return number > 0 };
-            self.egress.send_made(usize::from(port), frame, &mut self.shard.counts);
+            let (port, reply, own) = (usize::from(port), reply_of_conn(&self.shard, frame), self.egress.peers.own);
+            let owner = reply.map_or(own, |(_, reply)| self.shard.services.steering.owner(&reply.reversed()));
+            if let Some((parsed, reply)) = reply.filter(|_| owner == own) {
+                self.shard.follow_host(&parsed, &reply, now);
+            }
+            let counts = &mut self.shard.counts;
+            if owner == own {
+                self.egress.send_made(port, frame, counts);
+            } else if let Some(frame) = self.egress.make(port, frame, counts) {
+                self.egress.hand(owner, Handed::OfHost { frame, port: port as u16 }, counts);
+            } else {
+                counts.created += 1;
+                counts.count(Fate::Dropped(Reason::NoBuffer));
+            }
         }
         true
     }
+
+    /// A frame of the host that another worker took up, because this one would own its conn.
+    #[cold]
+    pub(super) fn send_for_peer(&mut self, frame: P::Frame, port: u16, now: Now) {
+        if let Some((parsed, reply)) = reply_of_conn(&self.shard, frame.bytes()) {
+            self.shard.follow_host(&parsed, &reply, now);
+        }
+        self.egress.send(usize::from(port), frame, &mut self.shard.counts);
+    }
+}
+
+/// What the host says from an address of services: it may be a conn's real server.
+fn reply_of_conn(shard: &Shard, frame: &[u8]) -> Option<(Parsed, Key)> {
+    let (mut parsed, mut reply) = (Parsed::NOTHING, no_key());
+    // Whatever station it is for.
+    let station = StationMac::new(*frame.first_chunk()?);
+    classify(frame, 0, station, &mut parsed, &mut reply);
+    let may_be = parsed.class == Class::Flow && shard.services.steering.has_flows(reply.src());
+    may_be.then_some((parsed, reply))
 }

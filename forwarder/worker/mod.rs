@@ -123,7 +123,7 @@ impl<P: Port> Worker<P> {
         }
         busy |= self.take_in(now);
         self.keep_house(now);
-        busy |= self.send_for_host(busy);
+        busy |= self.send_for_host(busy, now);
         // After everything that sends: what is queued when a turn ends has no fate yet.
         self.egress.flush(&mut self.shard.counts);
         busy |= self.shard.expire(now);
@@ -179,7 +179,7 @@ impl<P: Port> Worker<P> {
         let before = self.shard.counts.handed_in;
         for other in 0..self.egress.peers.others() {
             let (mut frames, mut interfaces, mut finished) = (Burst::new(), Burst::new(), Burst::new());
-            let (mut whole, mut segments) = (Burst::new(), 0);
+            let (mut whole, mut segments, mut of_host) = (Burst::new(), 0, Burst::new());
             // A burst, whatever it is made of: a peer that hands over without end must not keep this worker from its queues.
             for handed in self.egress.peers.take(other) {
                 self.shard.counts.handed_in += 1;
@@ -194,11 +194,15 @@ impl<P: Port> Worker<P> {
                         whole.push((frame, port));
                     }
                     Handed::Send { frame, port } => finished.push((frame, port)),
+                    Handed::OfHost { frame, port } => of_host.push((frame, port)),
                 }
             }
             if !whole.is_empty() {
                 self.egress.peers.took_whole(segments);
                 self.walk_whole(whole, now);
+            }
+            for (frame, port) in of_host {
+                self.send_for_peer(frame, port, now);
             }
             for (frame, port) in finished {
                 self.egress.send(usize::from(port), frame, &mut self.shard.counts);

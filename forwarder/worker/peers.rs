@@ -32,6 +32,13 @@ pub enum Handed<F> {
         /// The port its last fragment came by.
         port: u16,
     },
+    /// The host sends it, and the receiver owns the conn that it is a reply of, if there is one.
+    OfHost {
+        /// The frame.
+        frame: F,
+        /// The port it leaves by.
+        port: u16,
+    },
     /// It is finished; the receiver has a transmit queue of this port.
     Send {
         /// The frame.
