@@ -34,7 +34,7 @@ impl Installed {
         self.0.path().join("lib/uvs/libuvs_preload.so")
     }
 
-    fn folder(&self) -> &Path {
+    pub fn folder(&self) -> &Path {
         self.0.path()
     }
 

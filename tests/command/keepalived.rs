@@ -1,6 +1,8 @@
 //! Debian's keepalived by `uvs exec`, a director in a process of its own that is killed and started again, and servers on loopback that
 //! are checked all the while. Without VRRP, so it changes no interface.
 
+mod kinds;
+
 use std::fs;
 use std::net::TcpListener;
 use std::path::Path;
@@ -15,19 +17,15 @@ use crate::exec::Installed;
 use crate::run::QUIET;
 use crate::tools::listed;
 
-const WITHIN: Duration = Duration::from_secs(60);
+/// Whatever is waited for; the machine may be busy.
+pub const WITHIN: Duration = Duration::from_secs(60);
 
 fn listen(port: u16) -> TcpListener {
     TcpListener::bind(("127.0.0.1", port)).unwrap()
 }
 
-/// Its processes end with it.
-fn start(installed: &Installed, run_dir: &Path, folder: &Path, ports: [u16; 2]) -> Process {
-    let server = |port| format!("real_server 127.0.0.1 {port} {{ weight 1\n TCP_CHECK {{ connect_timeout 2 }}\n }}\n");
-    let servers = ports.map(server).concat();
-    let conf = format!(
-        "virtual_server 198.51.100.10 80 {{ delay_loop 0.1\n lb_algo rr\n lb_kind NAT\n protocol TCP\n {servers} }}\n"
-    );
+/// The process ends with it. What it needs is in `folder`, with its file.
+fn start(installed: &Installed, run_dir: &Path, folder: &Path, conf: &str) -> Process {
     fs::write(folder.join("conf"), conf).unwrap();
     let mut uvs = installed.uvs();
     uvs.arg("--run-dir").arg(run_dir).args(["--", "/usr/sbin/keepalived", "--check", "--dont-fork", "--log-console"]);
@@ -47,7 +45,12 @@ fn a_killed_director_started_again_has_what_keepalived_wants() {
     let director = Director::start(folder.path(), "adaptive", QUIET).unwrap();
     let (first, second) = (listen(0), listen(0));
     let ports = [&first, &second].map(|server| server.local_addr().unwrap().port());
-    let mut keepalived = start(&installed, director.run_dir(), folder.path(), ports);
+    let server = |port| format!("real_server 127.0.0.1 {port} {{ weight 1\n TCP_CHECK {{ connect_timeout 2 }}\n }}\n");
+    let servers = ports.map(server).concat();
+    let conf = format!(
+        "virtual_server 198.51.100.10 80 {{ delay_loop 0.1\n lb_algo rr\n lb_kind NAT\n protocol TCP\n {servers} }}\n"
+    );
+    let mut keepalived = start(&installed, director.run_dir(), folder.path(), &conf);
     let row = |port: u16| format!("  -> 7F000001:{port:04X}      Masq    1      0          0\n");
     let mut shows = |director: &Director, servers: &[u16]| {
         let waited = wait_until(&format!("the director had the servers {servers:?}"), WITHIN, || {

@@ -20,6 +20,8 @@ mod library;
 mod program;
 mod reload;
 #[cfg(feature = "dpdk")]
+mod rights;
+#[cfg(feature = "dpdk")]
 mod run;
 #[cfg(feature = "dpdk")]
 mod show;

@@ -14,7 +14,7 @@ use std::path::Path;
 use ipvs_netlink::{DATAGRAM_BYTES_MAX, Ipvs};
 use rustix::event::PollFd;
 
-use crate::clients::{Clients, has_place};
+use crate::clients::{Client as _, Clients, has_place};
 use crate::run_dir::{BindError, Kind, RunDir};
 use client::Client;
 
@@ -25,6 +25,10 @@ const SOCKET_NAME: &str = "ipvs.sock";
 const CLIENTS_MAX: usize = 64;
 /// Requests done and packets of lists made in one turn, for all clients together: some milliseconds.
 const PACKETS_PER_TURN: usize = 64;
+/// Of these that are for clients who may only look: what they ask for, however much, makes nobody else wait for long.
+const LOOKERS_PACKETS_PER_TURN: usize = 8;
+/// Clients taken up in one turn.
+const NEWCOMERS_PER_TURN: usize = 16;
 
 /// The socket `<run_dir>/ipvs.sock` and the clients that are connected to it. Dropping it removes the socket.
 #[derive(Debug)]
@@ -48,14 +52,17 @@ impl IpvsSocket {
 
     /// Serves whoever is there. Returns true if a client could be served further at once.
     pub fn turn(&mut self, ipvs: &mut dyn Ipvs, now_ms: u64) -> bool {
-        self.clients.accept(CLIENTS_MAX, |clients, stream| {
+        self.clients.accept(NEWCOMERS_PER_TURN, |clients, stream| {
             let client = Client::new(stream, now_ms)?;
             Ok(has_place(clients, &client, CLIENTS_MAX).then_some(client))
         });
-        let mut packets_left = PACKETS_PER_TURN;
+        let (mut packets_left, mut lookers_left) = (PACKETS_PER_TURN, LOOKERS_PACKETS_PER_TURN);
         let room = &mut self.room;
-        self.clients.serve(|client| client.serve(ipvs, room, &mut packets_left, now_ms));
-        packets_left == 0
+        self.clients.serve(|client| {
+            let left = if client.is_owners() { &mut packets_left } else { &mut lookers_left };
+            client.serve(ipvs, room, left, now_ms);
+        });
+        packets_left == 0 || lookers_left == 0
     }
 
     /// What would let a client be served further.

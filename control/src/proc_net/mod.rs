@@ -12,7 +12,7 @@ use std::path::Path;
 use ipvs_netlink::{Ipvs, Stats};
 use rustix::event::PollFd;
 
-use crate::clients::{Clients, has_place};
+use crate::clients::{Client as _, Clients, has_place};
 use crate::director::Director;
 use crate::run_dir::{BindError, Kind, RunDir};
 use client::Client;
@@ -23,6 +23,10 @@ const SOCKET_NAME: &str = "proc.sock";
 const CLIENTS_MAX: usize = 32;
 /// Chunks of text made in one turn, for all clients together.
 const CHUNKS_PER_TURN: usize = 16;
+/// Of these that are for clients who may only look.
+const LOOKERS_CHUNKS_PER_TURN: usize = 4;
+/// Clients taken up in one turn.
+const NEWCOMERS_PER_TURN: usize = 16;
 
 /// Whom the texts are about.
 pub trait ProcNet: Director + Ipvs {
@@ -47,13 +51,16 @@ impl ProcSocket {
 
     /// Serves whoever is there. Returns true if a client could be served further at once.
     pub fn turn(&mut self, director: &mut dyn ProcNet, now_ms: u64) -> bool {
-        self.0.accept(CLIENTS_MAX, |clients, stream| {
+        self.0.accept(NEWCOMERS_PER_TURN, |clients, stream| {
             let client = Client::new(stream, now_ms)?;
             Ok(has_place(clients, &client, CLIENTS_MAX).then_some(client))
         });
-        let mut chunks_left = CHUNKS_PER_TURN;
-        self.0.serve(|client| client.serve(director, &mut chunks_left, now_ms));
-        chunks_left == 0
+        let (mut chunks_left, mut lookers_left) = (CHUNKS_PER_TURN, LOOKERS_CHUNKS_PER_TURN);
+        self.0.serve(|client| {
+            let left = if client.is_owners() { &mut chunks_left } else { &mut lookers_left };
+            client.serve(director, left, now_ms);
+        });
+        chunks_left == 0 || lookers_left == 0
     }
 
     /// What would let a client be served further.
