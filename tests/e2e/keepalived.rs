@@ -1,5 +1,6 @@
 //! Debian's keepalived, VRRP and checkers, on machines whose only link is the host interface: real servers that fail under load and come
-//! back, a file that changes, and a second machine that takes over when the first one dies.
+//! back, a file that changes, and a second machine that takes over when the first one or its director dies. What needs no traffic is in
+//! `tests/command/keepalived`.
 
 #[path = "../../preload/tests/library.rs"]
 #[allow(dead_code)] // The library's own tests start programs with it.
@@ -17,8 +18,8 @@ use uvs::demo::wait::wait_until;
 
 use crate::programs;
 use conf::Conf;
-use machine::Machine;
-use site::{GATEWAY, HTTP, SERVERS, Site, VIP, server_address};
+use machine::{LOCAL, Machine, Masquerade, Of};
+use site::{CLIENT, CLIENT_PAGE, GATEWAY, HTTP, SERVERS, Site, VIP, VIP6, server_address, server_address6};
 
 /// Whatever is waited for happens within a few seconds; the machine may be busy.
 const SOON: Duration = Duration::from_secs(30);
@@ -33,14 +34,18 @@ type Step = fn(&mut Site) -> Result<(), Failure>;
 /// The whole test.
 pub fn test() -> Result<(), Failure> {
     let mut site = Site::build()?;
-    site.add_machine()?;
-    let steps: [(&str, Step); 6] = [
+    site.add_machine(Masquerade::Nat)?;
+    let steps: [(&str, Step); 10] = [
         ("keepalived makes its services", appears),
         ("a server killed under load is out, and comes back", killed_under_load),
         ("a page that is gone, HTTP_GET sees", page_gone),
         ("all servers killed: sorry_server, inhibit_on_failure", all_killed),
         ("another file and SIGHUP, under load", reloaded),
-        ("two machines: the standby is silent until the other one dies", taken_over),
+        ("a mark's service and one of IPv6", other_kinds),
+        ("two machines: the standby is silent", stands_by),
+        ("a director alone killed: the standby takes over, and gives back", director_killed),
+        ("a whole machine killed: the standby takes over", machine_killed),
+        ("the dead machine comes back, by FullNAT", comes_back),
     ];
     for (name, step) in steps {
         let start = Instant::now();
@@ -56,9 +61,9 @@ fn appears(site: &mut Site) -> Result<(), Failure> {
     let machine = &mut site.machines[0];
     machine.configure(&MASTER)?;
     machine.keep(&uvs)?;
-    machine.until_servers(80, &listed(&[(0, 1), (1, 1)]))?;
+    machine.until_servers(Of::Port(80), &listed(&[(0, 1), (1, 1)]))?;
     machine.until("it was master", |machine| Ok(machine.carries(VIP)? && machine.carries(GATEWAY)?))?;
-    wait_until("the VIP was served", SOON, || Ok(fetch(site, "5").is_ok()))?;
+    wait_until("the VIP was served", SOON, || Ok(fetch(site, &url(), "5").is_ok()))?;
     served_by(site, &[0, 1])
 }
 
@@ -68,14 +73,14 @@ fn killed_under_load(site: &mut Site) -> Result<(), Failure> {
         let load = load(site)?;
         let start = Instant::now();
         site.servers[victim].kill();
-        site.machines[0].until_servers(80, &listed(&[(other, 1)]))?;
+        site.machines[0].until_servers(Of::Port(80), &listed(&[(other, 1)]))?;
         let out_s = start.elapsed().as_secs_f64();
         // Fails with the first request that does.
         let rate = programs::wrk(&site.client, vip())?;
         served_by(site, &[other])?;
         let start = Instant::now();
         site.servers[victim].start()?;
-        site.machines[0].until_servers(80, &listed(&[(0, 1), (1, 1)]))?;
+        site.machines[0].until_servers(Of::Port(80), &listed(&[(0, 1), (1, 1)]))?;
         let back_s = start.elapsed().as_secs_f64();
         drop(load);
         served_by(site, &[0, 1])?;
@@ -90,22 +95,22 @@ fn killed_under_load(site: &mut Site) -> Result<(), Failure> {
 /// The port is open still: only who asks for the page knows.
 fn page_gone(site: &mut Site) -> Result<(), Failure> {
     site.servers[1].set_health(false)?;
-    site.machines[0].until_servers(80, &listed(&[(0, 1)]))?;
+    site.machines[0].until_servers(Of::Port(80), &listed(&[(0, 1)]))?;
     served_by(site, &[0])?;
     site.servers[1].set_health(true)?;
-    site.machines[0].until_servers(80, &listed(&[(0, 1), (1, 1)]))?;
+    site.machines[0].until_servers(Of::Port(80), &listed(&[(0, 1), (1, 1)]))?;
     served_by(site, &[0, 1])
 }
 
 fn all_killed(site: &mut Site) -> Result<(), Failure> {
     let (both, none) = (listed(&[(0, 1), (1, 1)]), listed(&[(0, 0), (1, 0)]));
     (0..2).for_each(|index| site.servers[index].kill());
-    site.machines[0].until_servers(80, &listed(&[(2, 1)]))?;
-    site.machines[0].until_servers(81, &none)?;
+    site.machines[0].until_servers(Of::Port(80), &listed(&[(2, 1)]))?;
+    site.machines[0].until_servers(Of::Port(81), &none)?;
     served_by(site, &[2])?;
     (0..2).try_for_each(|index| site.servers[index].start())?;
-    site.machines[0].until_servers(80, &both)?;
-    site.machines[0].until_servers(81, &both)?;
+    site.machines[0].until_servers(Of::Port(80), &both)?;
+    site.machines[0].until_servers(Of::Port(81), &both)?;
     served_by(site, &[0, 1])
 }
 
@@ -123,7 +128,7 @@ fn reloaded(site: &mut Site) -> Result<(), Failure> {
         // Three turns of the wheel; once what wrk had under way has gone through, nobody else asks.
         let what = format!("s1 and s2 shared 12 requests {requests:?}");
         wait_until(&what, SOON, || {
-            let answers = (0..12).map(|_| fetch(site, "5")).collect::<Result<Vec<_>, _>>()?;
+            let answers = (0..12).map(|_| fetch(site, &url(), "5")).collect::<Result<Vec<_>, _>>()?;
             Ok([0, 1].map(|index| answers.iter().filter(|&answer| answer == SERVERS[index]).count()) == requests)
         })?;
     }
@@ -133,48 +138,126 @@ fn reloaded(site: &mut Site) -> Result<(), Failure> {
 fn change(machine: &mut Machine, conf: &Conf) -> Result<(), Failure> {
     machine.configure(conf)?;
     machine.reload();
-    machine.until_servers(80, &listed(&[(0, conf.weights[0]), (1, conf.weights[1])]))?;
-    machine.until("the third service came or went", |machine| Ok(machine.service(82)?.is_some() == conf.with_third))?;
+    machine.until_servers(Of::Port(80), &listed(&[(0, conf.weights[0]), (1, conf.weights[1])]))?;
+    machine.until("the third service came or went", |machine| {
+        Ok(machine.service(Of::Port(82))?.is_some() == conf.with_third)
+    })?;
     match machine.carries(VIP)? {
         true => Ok(()),
         false => Err(Failure::new("the VIP went with the reload")),
     }
 }
 
-/// SIGKILL of the director, then of all else on its machine.
-fn taken_over(site: &mut Site) -> Result<(), Failure> {
-    site.add_machine()?;
-    let (uvs, macs) = (site.uvs(), [site.machines[0].mac()?, site.machines[1].mac()?]);
+/// Both are served, and both lose the server that is killed.
+fn other_kinds(site: &mut Site) -> Result<(), Failure> {
+    let urls = [format!("http://{VIP}:{HTTP}/"), format!("http://[{VIP6}]/")];
+    let listed6 =
+        |servers: &[usize]| servers.iter().map(|&index| (format!("[{}]:{HTTP}", server_address6(index)), 1)).collect();
+    let listed_mark =
+        |servers: &[usize]| servers.iter().map(|&index| (format!("{}:0", server_address(index)), 1)).collect();
+    let served = |site: &mut Site, servers: &[usize]| -> Result<(), Failure> {
+        let (of_mark, of_ipv6): (Vec<_>, Vec<_>) = (listed_mark(servers), listed6(servers));
+        site.machines[0].until_servers(Of::Mark, &of_mark)?;
+        site.machines[0].until_servers(Of::Ipv6, &of_ipv6)?;
+        urls.iter().try_for_each(|url| served_by_at(site, url, servers))
+    };
+    served(site, &[0, 1])?;
+    site.servers[0].kill();
+    served(site, &[1])?;
+    site.servers[0].start()?;
+    served(site, &[0, 1])
+}
+
+fn stands_by(site: &mut Site) -> Result<(), Failure> {
+    site.add_machine(Masquerade::Nat)?;
+    let (uvs, mac) = (site.uvs(), site.machines[0].mac()?);
     // Longer than a machine that hears of no master waits.
     let mut asked = site.ask_for_vip(5)?;
     let standby = &mut site.machines[1];
     standby.configure(&Conf { priority: 100, ..MASTER })?;
     standby.keep(&uvs)?;
     for port in [80, 81] {
-        standby.until_servers(port, &listed(&[(0, 1), (1, 1)]))?;
+        standby.until_servers(Of::Port(port), &listed(&[(0, 1), (1, 1)]))?;
     }
     programs::wrk(&site.client, vip())?;
     asked.wait(SOON)?;
-    answered_by(&asked.output(), &macs[0])?;
+    answered_by(&asked.output(), &mac)?;
     let standby = &site.machines[1];
-    let conns = standby.service(80)?.map(|service| service.totals.conns);
+    let conns = standby.service(Of::Port(80))?.map(|service| service.totals.conns);
     if standby.carries(VIP)? || conns != Some(0) {
         return Err(Failure::new(format!(
             "the standby had {conns:?} conns, and must neither have any nor carry the VIP"
         )));
     }
+    Ok(())
+}
 
-    let start = Instant::now();
+/// Its interface goes with it, which keepalived there sees; what that one then cannot tell the director, it does when there is one again.
+fn director_killed(site: &mut Site) -> Result<(), Failure> {
+    site.machines[0].director.take().iter_mut().for_each(Process::kill);
+    answered_again(site, "the director's death")?;
+    served_by(site, &[0, 1])?;
+    let standby = site.machines[1].mac()?;
+    answered_for_by(site, &standby)?;
+
+    site.direct_again(0)?;
+    site.machines[0].until("the first machine was master again", |machine| machine.carries(VIP))?;
+    for port in [80, 81] {
+        site.machines[0].until_servers(Of::Port(port), &listed(&[(0, 1), (1, 1)]))?;
+    }
+    site.machines[1].until("the second machine stood by again", |machine| Ok(!machine.carries(VIP)?))?;
+    served_by(site, &[0, 1])?;
+    programs::wrk(&site.client, vip())?;
+    let first = site.machines[0].mac()?;
+    answered_for_by(site, &first)
+}
+
+/// SIGKILL of the director, then of all else in its namespace.
+fn machine_killed(site: &mut Site) -> Result<(), Failure> {
     let mut master = site.machines.remove(0);
     master.director.take().iter_mut().for_each(Process::kill);
     drop(master);
-    wait_until("a request succeeded again", SOON, || Ok(fetch(site, "1").is_ok()))?;
-    println!("e2e:     a request succeeded {:.1} s after the other one's death", start.elapsed().as_secs_f64());
+    answered_again(site, "the other machine's death")?;
     served_by(site, &[0, 1])?;
     programs::wrk(&site.client, vip())?;
+    let standby = site.machines[0].mac()?;
+    answered_for_by(site, &standby)
+}
+
+/// With the same file for keepalived, and a director to whom `lb_kind NAT` means FullNAT: the servers see it and not the client.
+fn comes_back(site: &mut Site) -> Result<(), Failure> {
+    let seen = |site: &Site| fetch(site, &format!("http://{VIP}/{CLIENT_PAGE}"), "5");
+    let before = seen(site)?;
+    site.add_machine(Masquerade::FullNat)?;
+    let uvs = site.uvs();
+    let machine = &mut site.machines[1];
+    machine.configure(&MASTER)?;
+    machine.keep(&uvs)?;
+    machine.until("it was master", |machine| machine.carries(VIP))?;
+    machine.until_servers(Of::Port(80), &listed(&[(0, 1), (1, 1)]))?;
+    site.machines[0].until("the other one stood by", |machine| Ok(!machine.carries(VIP)?))?;
+    served_by(site, &[0, 1])?;
+    programs::wrk(&site.client, vip())?;
+    let clients = [before, seen(site)?];
+    if clients == [CLIENT, LOCAL] {
+        return Ok(());
+    }
+    Err(Failure::new(format!("the servers saw {clients:?}, must see {CLIENT} by NAT, then {LOCAL} by FullNAT")))
+}
+
+/// Waits for a request that succeeds.
+fn answered_again(site: &Site, since: &str) -> Result<(), Failure> {
+    let start = Instant::now();
+    wait_until("a request succeeded again", SOON, || Ok(fetch(site, &url(), "1").is_ok()))?;
+    println!("e2e:     a request succeeded {:.1} s after {since}", start.elapsed().as_secs_f64());
+    Ok(())
+}
+
+/// Asks the wire, and nobody else may answer.
+fn answered_for_by(site: &Site, mac: &str) -> Result<(), Failure> {
     let mut asked = site.ask_for_vip(2)?;
     asked.wait(SOON)?;
-    answered_by(&asked.output(), &macs[1])
+    answered_by(&asked.output(), mac)
 }
 
 /// All answers to arping had this MAC, and there were some.
@@ -193,7 +276,7 @@ fn load(site: &Site) -> Result<Process, Failure> {
     command.args(["-t", "1", "-c", "8", "-d", "60", &format!("http://{VIP}/")]);
     let mut wrk = Process::start("wrk", &mut command, &site.directory.join("wrk.log"))?;
     let conns = |site: &Site| -> Result<u64, Failure> {
-        Ok(site.machines[0].service(80)?.map_or(0, |service| service.totals.conns))
+        Ok(site.machines[0].service(Of::Port(80))?.map_or(0, |service| service.totals.conns))
     };
     let before = conns(site)?;
     wait_until("the load had begun", SOON, || wrk.check_running().and_then(|()| Ok(conns(site)? > before + 100)))?;
@@ -202,7 +285,11 @@ fn load(site: &Site) -> Result<Process, Failure> {
 
 /// Every request is answered, by each of these and by no other.
 fn served_by(site: &Site, expected: &[usize]) -> Result<(), Failure> {
-    let mut answers = (0..REQUESTS).map(|_| fetch(site, "5")).collect::<Result<Vec<_>, _>>()?;
+    served_by_at(site, &url(), expected)
+}
+
+fn served_by_at(site: &Site, url: &str, expected: &[usize]) -> Result<(), Failure> {
+    let mut answers = (0..REQUESTS).map(|_| fetch(site, url, "5")).collect::<Result<Vec<_>, _>>()?;
     answers.sort_unstable();
     answers.dedup();
     let expected: Vec<&str> = expected.iter().map(|&index| SERVERS[index]).collect();
@@ -213,10 +300,13 @@ fn served_by(site: &Site, expected: &[usize]) -> Result<(), Failure> {
 }
 
 /// Who answers, within so many seconds.
-fn fetch(site: &Site, seconds_max: &str) -> Result<String, Failure> {
-    let url = format!("http://{VIP}/");
-    let said = site.client.run("curl", &["-q", "-sSf", "--noproxy", "*", "--max-time", seconds_max, &url])?;
+fn fetch(site: &Site, url: &str, seconds_max: &str) -> Result<String, Failure> {
+    let said = site.client.run("curl", &["-q", "-sSfg", "--noproxy", "*", "--max-time", seconds_max, url])?;
     Ok(said.trim().to_owned())
+}
+
+fn url() -> String {
+    format!("http://{VIP}/")
 }
 
 fn vip() -> std::net::SocketAddr {

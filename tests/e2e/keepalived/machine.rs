@@ -1,5 +1,6 @@
 //! A machine of keepalived's test: a director whose host interface is the machine's only link, and keepalived by `uvs exec`.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use control::show::{Server, Service};
@@ -12,7 +13,7 @@ use uvs::demo::wait::wait_until;
 
 use super::SOON;
 use super::conf::Conf;
-use super::site::{VIP, file_prefix, write};
+use super::site::{HTTP, MARK, VIP, VIP6, file_prefix, write};
 use crate::uvs_program;
 
 /// The host interface.
@@ -20,40 +21,70 @@ const UVS0: &str = "uvs0";
 /// The director's wire, until it is connected.
 const TAP: &str = "uvs-keep";
 
+/// Where a machine's FullNAT connects from.
+pub const LOCAL: &str = "10.0.0.200";
+const LOCAL6: &str = "fd00::200";
+
 /// Fields are dropped in this order.
 pub struct Machine {
     pub director: Option<Process>,
     pub keepalived: Option<Process>,
     namespace: Namespace,
     directory: PathBuf,
+    number: usize,
+}
+
+/// One of the services.
+#[derive(Clone, Copy, Debug)]
+pub enum Of {
+    /// Of the VIP.
+    Port(u16),
+    Mark,
+    Ipv6,
+}
+
+/// What `-m` means at a machine.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Masquerade {
+    Nat,
+    FullNat,
 }
 
 impl Machine {
     /// Starts a director, connects its wire, and gives the host its addresses.
-    pub fn start(number: usize, tag: &str, site: &Path, wire: &Namespace) -> Result<Machine, Failure> {
+    pub fn start(
+        number: usize,
+        tag: &str,
+        site: &Path,
+        wire: &Namespace,
+        masquerade: Masquerade,
+    ) -> Result<Machine, Failure> {
         let namespace = Namespace::create(tag, &format!("machine{number}"))?;
-        namespace.sysctl(&["net.ipv6.conf.all.disable_ipv6=1", "net.ipv6.conf.default.disable_ipv6=1"])?;
         let directory = site.join(format!("machine{number}"));
         std::fs::create_dir(&directory).map_err(|error| Failure::new(format!("{}: {error}", directory.display())))?;
-        let config = directory.join("uvs.toml");
-        write(&config, &config_file(&directory, &file_prefix(tag, number)))?;
-        let mut command = namespace.command(uvs_program());
-        command.arg("run").arg("-c").arg(&config);
-        let director = Process::start("the director", &mut command, &directory.join("director.log"))?;
-        let mut machine = Machine { director: Some(director), keepalived: None, namespace, directory };
-        machine.until("the director answered", |machine| Ok(machine.ask(Client::version).is_ok()))?;
-        machine.until("the director's wire appeared", |machine| machine.namespace.has_interface(TAP))?;
-        let port = format!("port{number}");
-        machine.namespace.ip(&format!("link set dev {TAP} netns {} name {port}\n", wire.name()))?;
+        write(&directory.join("uvs.toml"), &config_file(&directory, &file_prefix(tag, number), masquerade))?;
+        let mut machine = Machine { director: None, keepalived: None, namespace, directory, number };
+        machine.direct(wire)?;
+        Ok(machine)
+    }
+
+    /// A director, the first one or after another. What is lost with an interface is given back, as networkd or ifupdown would.
+    pub fn direct(&mut self, wire: &Namespace) -> Result<(), Failure> {
+        let mut command = self.namespace.command(uvs_program());
+        command.arg("run").arg("-c").arg(self.directory.join("uvs.toml"));
+        self.director = Some(Process::start("the director", &mut command, &self.directory.join("director.log"))?);
+        self.until("the director answered", |machine| Ok(machine.ask(Client::version).is_ok()))?;
+        self.until("the director's wire appeared", |machine| machine.namespace.has_interface(TAP))?;
+        let (number, port) = (self.number, format!("port{}", self.number));
+        self.namespace.ip(&format!("link set dev {TAP} netns {} name {port}\n", wire.name()))?;
         // Both ends of a tap have one MAC at first: the bridge would take what is for the director as its own.
         wire.ip(&format!(
             "link set dev {port} address 02:00:00:00:c2:{number:02x}\nlink set dev {port} master bridge up\n"
         ))?;
         let host = 2 + number;
-        machine.namespace.ip(&format!(
-            "link set dev {UVS0} up\naddress add 192.0.2.{host}/24 dev {UVS0}\naddress add 10.0.0.{host}/24 dev {UVS0}\n"
-        ))?;
-        Ok(machine)
+        let lines = [("192.0.2.", 24, ""), ("10.0.0.", 24, ""), ("2001:db8::", 64, "nodad"), ("fd00::", 64, "nodad")]
+            .map(|(net, bits, more)| format!("address add {net}{host}/{bits} dev {UVS0} {more}\n"));
+        self.namespace.ip(&format!("link set dev {UVS0} up\n{}", lines.concat()))
     }
 
     /// Writes what keepalived reads.
@@ -91,18 +122,24 @@ impl Machine {
         answer.map_err(|error| Failure::new(error.to_string()))
     }
 
-    /// A service of the VIP, if there is one.
-    pub fn service(&self, port: u16) -> Result<Option<Service>, Failure> {
-        let at = format!("{VIP}:{port}").parse().ok();
-        Ok(self.ask(Client::services)?.services.into_iter().find(|service| service.address == at))
+    /// A service, if there is one.
+    pub fn service(&self, of: Of) -> Result<Option<Service>, Failure> {
+        let at = |vip: &str, port| format!("{vip}:{port}").parse::<SocketAddr>().ok();
+        let (address, mark) = match of {
+            Of::Port(port) => (at(VIP, port), None),
+            Of::Ipv6 => (at(&format!("[{VIP6}]"), 80), None),
+            Of::Mark => (None, Some(MARK)),
+        };
+        let is_it = |service: &Service| (service.address, service.fwmark) == (address, mark);
+        Ok(self.ask(Client::services)?.services.into_iter().find(is_it))
     }
 
     /// Waits until the service has these servers and weights: ("10.0.0.11:8080", 1).
-    pub fn until_servers(&mut self, port: u16, expected: &[(String, u32)]) -> Result<(), Failure> {
+    pub fn until_servers(&mut self, of: Of, expected: &[(String, u32)]) -> Result<(), Failure> {
         let mut found = None;
-        let waited = self.until(&format!("the service of port {port} had {expected:?}"), |machine| {
+        let waited = self.until(&format!("the service {of:?} had {expected:?}"), |machine| {
             let row = |server: &Server| (server.address.to_string(), server.weight);
-            found = machine.service(port)?.map(|service| service.servers.iter().map(row).collect::<Vec<_>>());
+            found = machine.service(of)?.map(|service| service.servers.iter().map(row).collect::<Vec<_>>());
             if let Some(found) = &mut found {
                 found.sort_unstable();
             }
@@ -165,13 +202,22 @@ impl Machine {
 }
 
 /// Without `expire_nodest_conn` a client that uses a port again within a minute may find the conn of a server that is gone, and silence.
-fn config_file(directory: &Path, file_prefix: &str) -> String {
+fn config_file(directory: &Path, file_prefix: &str, masquerade: Masquerade) -> String {
     let lcore = core_affinity::get_core_ids().unwrap_or_default().last().map_or(0, |core| core.id);
+    // Whoever has a local address answers for it.
+    let fullnat = match masquerade {
+        Masquerade::Nat => String::new(),
+        Masquerade::FullNat => {
+            format!("[fullnat]\nmasquerade = true\nlocal_addresses = [\"{LOCAL}\", \"{LOCAL6}\"]\n")
+        }
+    };
     format!(
         "[director]\nworkers = [{lcore}]\nconns_max = 131_072\nrun_dir = {:?}\n\
          [ipvs]\nexpire_nodest_conn = 1\n\
+         {fullnat}\
          [eal]\nhuge_pages = \"off\"\nmemory_mb = 128\nargs = [\"--file-prefix={file_prefix}\"]\n\
-         [[port]]\nname = \"wire\"\ndevice = \"net_tap0,iface={TAP}\"\nhost = \"{UVS0}\"\nvip_answer = \"host\"\n",
+         [[port]]\nname = \"wire\"\ndevice = \"net_tap0,iface={TAP}\"\nhost = \"{UVS0}\"\nvip_answer = \"host\"\n\
+         [[mark]]\nmark = {MARK}\ndestination = \"{VIP}\"\nprotocol = \"tcp\"\ndestination_ports = {HTTP}\n",
         directory.join("run")
     )
 }

@@ -8,6 +8,8 @@
 //!     director                                 director
 //!       uvs0 .2                                  uvs0 .3    who is master carries the VIP and the gateway
 //! ```
+//!
+//! The same by IPv6: 2001:db8::/64 and fd00::/64, with the same last digits.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -17,25 +19,36 @@ use uvs::demo::namespace::{Namespace, remove_files, run_tag};
 use uvs::demo::process::Process;
 use uvs::demo::wait::wait_until;
 
-use super::machine::Machine;
+use super::machine::{Machine, Masquerade};
 use super::{SOON, library};
 use crate::uvs_program;
 
 /// The virtual address.
 pub const VIP: &str = "192.0.2.10";
+pub const VIP6: &str = "2001:db8::10";
 /// The servers' way to the clients: NAT wants the answers back.
 pub const GATEWAY: &str = "10.0.0.1";
+pub const GATEWAY6: &str = "fd00::1";
+/// What is for the VIP at nginx's own port.
+pub const MARK: u32 = 9;
 /// Port of every nginx.
 pub const HTTP: u16 = 8080;
+/// The page that tells who asks for it.
+pub const CLIENT_PAGE: &str = "client";
 /// The page that keepalived asks for; a server whose file of that name is gone says 404.
 pub const HEALTH: &str = "health";
 /// Real servers, by their names.
 pub const SERVERS: [&str; 3] = ["s1", "s2", "sorry"];
-const CLIENT: &str = "192.0.2.7";
+pub const CLIENT: &str = "192.0.2.7";
 
 /// A real server's address.
 pub fn server_address(index: usize) -> String {
     format!("10.0.0.{}", 11 + index)
+}
+
+/// Its address by IPv6.
+pub fn server_address6(index: usize) -> String {
+    format!("fd00::{}", 11 + index)
 }
 
 /// All of it. Fields are dropped in this order.
@@ -63,12 +76,9 @@ impl Site {
     pub fn build() -> Result<Site, Failure> {
         let tag = run_tag(0);
         let directory = std::env::temp_dir().join(&tag);
-        let create = |role: &str| {
-            let namespace = Namespace::create(&tag, role)?;
-            namespace.sysctl(&["net.ipv6.conf.all.disable_ipv6=1", "net.ipv6.conf.default.disable_ipv6=1"])?;
-            Ok(namespace)
-        };
+        let create = |role: &str| Namespace::create(&tag, role);
         let (client, wire) = (create("client")?, create("wire")?);
+        wire.sysctl(&["net.ipv6.conf.all.disable_ipv6=1", "net.ipv6.conf.default.disable_ipv6=1"])?;
         let namespaces = SERVERS.map(create).into_iter().collect::<Result<Vec<_>, Failure>>()?;
         let servers = namespaces.into_iter().zip(SERVERS).map(|(namespace, name)| Server {
             nginx: None,
@@ -101,18 +111,20 @@ impl Site {
 
     fn connect(&self) -> Result<(), Failure> {
         self.wire.ip("link add name bridge type bridge mcast_snooping 0\nlink set dev bridge up\n")?;
+        let routes = format!("route add default via {GATEWAY}\nroute add default via {GATEWAY6}\n");
         let servers = self.servers.iter().enumerate().map(|(index, server)| {
-            let address = server_address(index);
-            (SERVERS[index], &server.namespace, address, format!("route add default via {GATEWAY}\n"))
+            let addresses = [server_address(index), server_address6(index)];
+            (SERVERS[index], &server.namespace, addresses, routes.as_str())
         });
-        for (name, namespace, address, route) in
-            servers.chain([("client", &self.client, CLIENT.to_string(), String::new())])
-        {
+        let client = ("client", &self.client, [CLIENT.to_string(), "2001:db8::7".into()], "");
+        for (name, namespace, [v4, v6], routes) in servers.chain([client]) {
             self.wire.ip(&format!(
                 "link add name {name} type veth peer name eth0 netns {}\nlink set dev {name} master bridge up\n",
                 namespace.name()
             ))?;
-            namespace.ip(&format!("link set eth0 up\naddress add {address}/24 dev eth0\n{route}"))?;
+            namespace.ip(&format!(
+                "link set eth0 up\naddress add {v4}/24 dev eth0\naddress add {v6}/64 dev eth0 nodad\n{routes}"
+            ))?;
         }
         Ok(())
     }
@@ -130,12 +142,17 @@ impl Site {
     }
 
     /// One more machine, whose director runs and is on the wire.
-    pub fn add_machine(&mut self) -> Result<(), Failure> {
+    pub fn add_machine(&mut self, masquerade: Masquerade) -> Result<(), Failure> {
         let number = self.started;
         self.started += 1;
-        let machine = Machine::start(number, &self.tag, &self.directory, &self.wire)?;
+        let machine = Machine::start(number, &self.tag, &self.directory, &self.wire, masquerade)?;
         self.machines.push(machine);
         Ok(())
+    }
+
+    /// Starts a machine's director again.
+    pub fn direct_again(&mut self, machine: usize) -> Result<(), Failure> {
+        self.machines[machine].direct(&self.wire)
     }
 }
 
@@ -192,8 +209,8 @@ fn nginx_conf(name: &str) -> String {
     format!(
         "daemon off; master_process off; pid nginx.pid; error_log stderr;\nevents {{ worker_connections 4096; }}\n\
          http {{ access_log off; keepalive_timeout 0; {}\n\
-         server {{ listen {HTTP} backlog=4096; default_type text/plain;\n\
-         location / {{ return 200 \"{name}\\n\"; }}\nlocation = /{HEALTH} {{ root .; }} }} }}\n",
+         server {{ listen {HTTP} backlog=4096; listen [::]:{HTTP} backlog=4096; default_type text/plain;\n\
+         location / {{ return 200 \"{name}\\n\"; }}\nlocation = /{CLIENT_PAGE} {{ return 200 \"$remote_addr\\n\"; }}\nlocation = /{HEALTH} {{ root .; }} }} }}\n",
         temporary.join(" ")
     )
 }
