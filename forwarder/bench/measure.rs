@@ -15,7 +15,8 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 const READY_WITHIN: Duration = Duration::from_secs(30);
-const STOP_WITHIN: Duration = Duration::from_secs(10);
+/// From SIGTERM to the end.
+pub const STOP_WITHIN: Duration = Duration::from_secs(10);
 /// A million new flows on a busy machine.
 const TRAFFIC_WITHIN: Duration = Duration::from_secs(15);
 /// Undisturbed windows that are enough, and windows, disturbed ones too, after which there will be no better ones.
@@ -62,20 +63,7 @@ pub struct Measured {
 
 /// Measures a director under a case.
 pub fn director(setting: &Setting, case: &Case) -> Result<Measured, Failure> {
-    setting.empty_folder()?;
-    let folder = &setting.folder;
-    let arguments = ["-d".to_owned(), super::DEVICE_FILE.to_owned()];
-    let lcores = &setting.lcores[..case.workers];
-    let config = folder.join("uvs.toml");
-    fs::write(&config, network::config_file(case, lcores, folder, &arguments))
-        .map_err(|error| Failure::new(format!("{}: {error}", config.display())))?;
-    let mut command = setting.child(&setting.uvs);
-    command.arg("run").arg("-c").arg(&config);
-    let mut process = Process::start("the director", &mut command, &folder.join("director.log"))?;
-    wait_until("the director answered on its admin socket", READY_WITHIN, || {
-        process.check_running()?;
-        Ok(Client::connect(folder).and_then(|mut client| client.version()).is_ok())
-    })?;
+    let mut process = start(setting, case)?;
     setting.open_traffic()?;
     let figure = watch(setting, &case.load, case.workers, || process.check_running())?;
     setting.close_traffic()?;
@@ -95,6 +83,25 @@ pub fn director(setting: &Setting, case: &Case) -> Result<Measured, Failure> {
         wrong.push(format!("and {more} more such frames"));
     }
     Ok(Measured { figure, handed_over: accounts.handed_over(), checked: found.packets, wrong })
+}
+
+/// Starts a director for a case, and returns when it answers. The traffic is not open yet.
+pub fn start(setting: &Setting, case: &Case) -> Result<Process, Failure> {
+    setting.empty_folder()?;
+    let folder = &setting.folder;
+    let arguments = ["-d".to_owned(), super::DEVICE_FILE.to_owned()];
+    let lcores = &setting.lcores[..case.workers];
+    let config = folder.join("uvs.toml");
+    fs::write(&config, network::config_file(case, lcores, folder, &arguments))
+        .map_err(|error| Failure::new(format!("{}: {error}", config.display())))?;
+    let mut command = setting.child(&setting.uvs);
+    command.arg("run").arg("-c").arg(&config);
+    let mut process = Process::start("the director", &mut command, &folder.join("director.log"))?;
+    wait_until("the director answered on its admin socket", READY_WITHIN, || {
+        process.check_running()?;
+        Ok(Client::connect(folder).and_then(|mut client| client.version()).is_ok())
+    })?;
+    Ok(process)
 }
 
 /// Measures DPDK's testpmd under a case's load, on as many cores and queues: it exchanges the ends of each packet and sends it back, which
@@ -130,7 +137,7 @@ pub fn baseline(setting: &Setting, case: &Case) -> Result<Figure, Failure> {
 }
 
 /// Waits until the windows are enough.
-fn watch(
+pub fn watch(
     setting: &Setting,
     load: &Load,
     queues: usize,
@@ -165,14 +172,15 @@ impl Setting {
         fs::create_dir_all(&self.folder).map_err(failure)
     }
 
-    fn open_traffic(&self) -> Result<(), Failure> {
+    /// The clients begin.
+    pub fn open_traffic(&self) -> Result<(), Failure> {
         let start = self.folder.join("start");
         File::create(&start).map_err(|error| Failure::new(format!("{}: {error}", start.display())))?;
         Ok(())
     }
 
     /// The clients fall silent; answers and what is under way still come out.
-    fn close_traffic(&self) -> Result<(), Failure> {
+    pub fn close_traffic(&self) -> Result<(), Failure> {
         let start = self.folder.join("start");
         fs::remove_file(&start).map_err(|error| Failure::new(format!("{}: {error}", start.display())))
     }

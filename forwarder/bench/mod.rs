@@ -13,6 +13,7 @@ mod own;
 mod pages;
 pub mod sample;
 pub mod table;
+pub mod tools;
 pub mod windows;
 
 use crate::demo::wait;
@@ -43,6 +44,9 @@ pub struct BenchArgs {
     /// Numbers of workers, each with a receive queue of its own (default: 1,2 where there are two cores; with --quick: 1)
     #[arg(long, value_name = "N,…", value_delimiter = ',')]
     pub workers: Vec<usize>,
+    /// Instead of packets: what commands of ipvsadm take, and the list of a million conns, while a worker is under full load
+    #[arg(long, conflicts_with_all = ["quick", "only", "workers"])]
+    pub tools: bool,
     /// Print JSON; what a person reads goes to standard error
     #[arg(long)]
     pub json: bool,
@@ -85,6 +89,12 @@ fn measure_all(args: &BenchArgs) -> Result<bool, Failure> {
     let begin = Instant::now();
     let machine = machine::describe(&pages);
     say(&machine::text(&machine));
+    if args.tools {
+        let figures = tools::measure(&setting)?;
+        figures.wrong.iter().for_each(|wrong| say(&format!("WRONG: {wrong}")));
+        print(&if args.json { format!("{:#}\n", figures.json(&machine)) } else { figures.text() });
+        return Ok(figures.wrong.is_empty());
+    }
     let results: Result<Vec<_>, _> = rounds.into_iter().map(|round| measure_round(&setting, round)).collect();
     let results = results?;
     let text = if args.json {
@@ -92,8 +102,13 @@ fn measure_all(args: &BenchArgs) -> Result<bool, Failure> {
     } else {
         format!("\n{}", table::text(&results))
     };
-    let _ = std::io::stdout().write_all(text.as_bytes());
+    print(&text);
     Ok(summary(&results, begin))
+}
+
+/// What was found.
+fn print(text: &str) {
+    let _ = std::io::stdout().write_all(text.as_bytes());
 }
 
 /// The baseline and the cases in turn.

@@ -2,6 +2,7 @@
 
 use crate::capture;
 use crate::director::{Director, sections};
+use crate::exec::Installed;
 use crate::program::uvs;
 use control::{Client, show};
 use rustix::process::Signal;
@@ -126,8 +127,8 @@ fn peak_kb(pid: u32) -> u64 {
     line.trim().trim_end_matches(" kB").parse().unwrap()
 }
 
-/// While one client has asked for all conns and never reads, another reads them all and a third gets its answers; neither the
-/// director nor the reader holds more than a part of the list.
+/// While clients have asked for all conns and never read, others read them all, `uvs show` and Debian's ipvsadm, and yet another gets
+/// its answers; neither the director nor a reader holds more than a part of the list.
 #[test]
 fn a_long_list_is_nowhere_as_a_whole() {
     let folder = tempfile::tempdir().unwrap();
@@ -152,6 +153,8 @@ fn a_long_list_is_nowhere_as_a_whole() {
 
     let mut deaf = UnixStream::connect(director.run_dir().join("admin.sock")).unwrap();
     deaf.write_all(b"{\"show\":\"conns\"}\n").unwrap();
+    let mut deaf_too = UnixStream::connect(director.run_dir().join("proc.sock")).unwrap();
+    deaf_too.write_all(b"ip_vs_conn\n").unwrap();
     let mut show = Command::new(env!("CARGO_BIN_EXE_uvs"));
     show.args(["show", "conns", "--run-dir"]).arg(director.run_dir()).stdout(Stdio::piped());
     let mut show = show.spawn().unwrap();
@@ -162,9 +165,18 @@ fn a_long_list_is_nowhere_as_a_whole() {
     assert_eq!(half + lines.count(), MANY as usize + 1, "each conn, and the titles");
     assert!(show.wait().unwrap().success());
     assert!(reader_kb < 2 * LISTING_KB_MAX, "the reader had {reader_kb} kB");
+    let installed = Installed::new();
+    let mut ipvsadm = installed.uvs();
+    ipvsadm.arg("--run-dir").arg(director.run_dir()).args(["--", "/usr/sbin/ipvsadm", "-Lnc"]).stdout(Stdio::piped());
+    let mut ipvsadm = ipvsadm.spawn().unwrap();
+    let lines = BufReader::new(ipvsadm.stdout.take().unwrap()).lines();
+    let of_conns = lines.map_while(Result::ok).filter(|line| line.contains(" 192.0.2.11:53")).count();
+    assert!(ipvsadm.wait().unwrap().success());
+    assert_eq!(of_conns, MANY as usize, "ipvsadm's");
     let grown_kb = peak_kb(pid) - before_kb;
     assert!(grown_kb < LISTING_KB_MAX, "the director grew by {grown_kb} kB");
     // What the deaf one finds is the beginning.
     deaf.read_exact(&mut [0; 1000]).unwrap();
+    deaf_too.read_exact(&mut [0; 1000]).unwrap();
     assert!(director.end(Signal::TERM).0.success());
 }
