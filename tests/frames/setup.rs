@@ -37,7 +37,8 @@ pub fn why_not(recording: &Recording) -> Option<&'static str> {
     if services(recording).iter().any(by_mark) {
         return Some("a service is of a mark");
     }
-    let weights: Vec<_> = recording.steps.iter().map(|step| step.weights().expect("servers are understood")).collect();
+    let shown = recording.steps.iter().filter_map(|step| step.shown.as_ref());
+    let weights: Vec<_> = shown.map(|shown| shown.weights().expect("servers are understood")).collect();
     if weights.windows(2).any(|two| two[0] != two[1]) {
         return Some("its servers change under way");
     }

@@ -103,6 +103,8 @@ impl<'a> Replay<'a> {
             return vec![fault];
         }
         self.wait_for(step);
+        // The kernel's ids come again; a packet's fragments leave in one step.
+        self.ids = Ids::default();
         let recording = self.recording;
         for input in recording.inputs.iter().filter(|input| input.step == step.step) {
             match input.side {
@@ -120,34 +122,33 @@ impl<'a> Replay<'a> {
         for side in Side::BOTH {
             faults.extend(self.frame_faults(step, side, &left));
         }
-        faults.extend(shown::faults(&mut self.lab, step));
+        faults.extend(step.shown.iter().flat_map(|kernel| shown::faults(&mut self.lab, kernel)));
         faults
     }
 
     /// The lab's clock goes on until the step's packets come.
     pub fn wait_for(&mut self, step: &Step) {
-        match step.ms {
-            Some(ms) => self.advance_to(ms),
+        let wait_ms = match (step.ms, &step.shown) {
+            (Some(ms), _) => self.until(ms),
             // The recorder's clock ran on as it liked; conns that waited tell how far. A second more or less is rounding.
-            None => {
-                let late_s = shown::seconds_late(&mut self.lab, step).saturating_sub(1);
-                self.lab.advance(late_s * 1_000)
-            }
+            (None, Some(kernel)) => shown::seconds_late(&mut self.lab, kernel).saturating_sub(1) * 1_000,
+            (None, None) => 0,
         };
+        self.lab.advance(wait_ms);
     }
 
-    /// The lab's clock goes on until the step's conns were listed; what left meanwhile.
+    /// The lab's clock goes on until the step's conns were listed; what left meanwhile. The recorder did not always look, and then went on at
+    /// once.
     pub fn wait_after(&mut self, step: &Step) -> Vec<Left> {
-        match step.shown_ms {
-            Some(ms) => self.advance_to(ms),
-            None => self.lab.advance(STEP_MS),
-        }
+        let Some(shown) = &step.shown else { return Vec::new() };
+        let wait_ms = shown.shown_ms.map_or(STEP_MS, |ms| self.until(ms));
+        self.lab.advance(wait_ms)
     }
 
-    /// The clock goes on until so long after the case began.
-    fn advance_to(&mut self, ms: u64) -> Vec<Left> {
+    /// The milliseconds until so long after the case began.
+    fn until(&mut self, ms: u64) -> u64 {
         let began_ms = *self.began_ms.get_or_insert(self.lab.now_ms - ms);
-        self.lab.advance((began_ms + ms).saturating_sub(self.lab.now_ms))
+        (began_ms + ms).saturating_sub(self.lab.now_ms)
     }
 
     /// Puts a frame in, on any worker's queue.
@@ -199,13 +200,15 @@ impl<'a> Replay<'a> {
                 .apply(&mut self.lab.control)
                 .map_err(|fault| format!("ipvsadm {line}: {fault}"))?;
         }
-        self.weights = step.weights()?;
-        self.lab.advance(EDIT_MS);
+        if !edits.is_empty() {
+            self.lab.advance(EDIT_MS);
+        }
         Ok(())
     }
 
     fn change_servers(&mut self, step: &Step) -> Result<(), String> {
-        let after = step.weights()?;
+        let Some(kernel) = &step.shown else { return Ok(()) };
+        let after = kernel.weights()?;
         let before = std::mem::replace(&mut self.weights, after.clone());
         let Some((key, spec)) = self.template else { return Ok(()) };
         let with = |weight| ServerSpec { weight, ..spec };

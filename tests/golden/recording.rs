@@ -54,7 +54,7 @@ pub struct Recorded {
     pub bytes: Vec<u8>,
 }
 
-/// What the kernel showed after a step.
+/// Something that was done to the kernel.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Step {
     /// Its number.
@@ -63,17 +63,25 @@ pub struct Step {
     pub what: String,
     /// When its packets came, in milliseconds after the case began. None in older recordings: conns that wait tell.
     pub ms: Option<u64>,
-    /// When its conns were listed, likewise.
-    pub shown_ms: Option<u64>,
     /// `ipvsadm` lines that came before its packets. None in older recordings: what was changed shows in the servers.
     pub edits: Option<Vec<String>>,
+    /// None: the recorder did not look, and went on at once.
+    #[serde(flatten)]
+    pub shown: Option<Shown>,
+}
+
+/// What the kernel showed after a step.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Shown {
+    /// When, in milliseconds after the case began. None in older recordings.
+    pub shown_ms: Option<u64>,
     /// `TCP 10.1.2.3:20001 10.99.0.1:80 -> 172.16.0.2:8080 SYN_RECV 59`
     pub conns: Vec<String>,
     /// Address, weight, active and inactive conns, in the kernel's order.
     pub servers: Vec<(String, u32, u32, u32)>,
 }
 
-impl Step {
+impl Shown {
     /// The real servers and their weights.
     pub fn weights(&self) -> Result<Vec<(SocketAddr, u32)>, String> {
         self.servers.iter().map(|(address, weight, ..)| Ok((endpoint(address)?, *weight))).collect()
@@ -106,12 +114,15 @@ impl Recording {
         assert!(!inputs.is_empty(), "{}: no frames", folder.display());
         let step =
             |line: &str| serde_json::from_str(line).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+        let steps: Vec<Step> = shown.lines().map(step).collect();
+        let looked = steps.last().is_none_or(|step| step.shown.is_some());
+        assert!(looked, "{}: nobody looked what the last step came to", folder.display());
         Recording {
             folder: folder.to_path_buf(),
             config: text("config.txt"),
             inputs,
             outputs: frames(&folder.join("out.pcap"), Ethernet::source),
-            steps: shown.lines().map(step).collect(),
+            steps,
         }
     }
 

@@ -1,7 +1,7 @@
 //! What the director shows, in the words of the recordings: conns as `/proc/net/ip_vs_conn` has them, servers with their counters.
 
 use crate::kit::Lab;
-use crate::recording::Step;
+use crate::recording::Shown;
 use control::{ConnFilter, Cursor, Director, show};
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -32,12 +32,12 @@ pub fn weights(lab: &mut Lab) -> Vec<(SocketAddr, u32)> {
     servers(lab).into_iter().map(|(address, weight, ..)| (address, weight)).collect()
 }
 
-/// How the director's conns and servers differ from the kernel's after a step.
-pub fn faults(lab: &mut Lab, step: &Step) -> Vec<String> {
-    let Conns { mut faults, settled } = Conns::compare(lab, step);
-    let mut expect: Vec<_> = step.servers.iter().map(|(address, ..)| crate::ipvsadm::endpoint(address)).collect();
+/// How the director's conns and servers differ from what the kernel showed after a step.
+pub fn faults(lab: &mut Lab, kernel: &Shown) -> Vec<String> {
+    let Conns { mut faults, settled } = Conns::compare(lab, kernel);
+    let mut expect: Vec<_> = kernel.servers.iter().map(|(address, ..)| crate::ipvsadm::endpoint(address)).collect();
     let mut found: Vec<_> = servers(lab);
-    let mut kernel: Vec<_> = step
+    let mut kernel: Vec<_> = kernel
         .servers
         .iter()
         .zip(expect.drain(..))
@@ -68,12 +68,14 @@ struct Conns {
 }
 
 impl Conns {
-    fn compare(lab: &mut Lab, step: &Step) -> Conns {
+    fn compare(lab: &mut Lab, kernel: &Shown) -> Conns {
         // Of one client there may be several invalid templates, which the kernel lists alike.
         let mut own: HashMap<_, Vec<u32>> = HashMap::new();
         conns(lab).into_iter().for_each(|(conn, left)| own.entry(conn).or_default().push(left));
-        let mut compared = Conns { faults: Vec::new(), settled: true };
-        for line in &step.conns {
+        // A conn whose time is over is counted until it is taken out, within a second.
+        let counted: usize = lab.workers.iter().map(|worker| worker.shard().table.len()).sum();
+        let mut compared = Conns { faults: Vec::new(), settled: counted == lab.conns().len() };
+        for line in &kernel.conns {
             let Some((conn, left)) = line.rsplit_once(' ') else { continue };
             let left: u32 = left.parse().unwrap_or(0);
             let same = own.get_mut(conn).into_iter().flatten();
@@ -99,8 +101,8 @@ impl Conns {
 
 /// Seconds that the recorder's clock was ahead of the lab's when this step's packets came. No recording has its clock; but conns
 /// that a step does not touch tell it, for they have fewer seconds left.
-pub fn seconds_late(lab: &mut Lab, step: &Step) -> u64 {
-    let kernel: HashMap<_, u32> = step
+pub fn seconds_late(lab: &mut Lab, kernel: &Shown) -> u64 {
+    let kernel: HashMap<_, u32> = kernel
         .conns
         .iter()
         .filter_map(|line| line.rsplit_once(' '))

@@ -6,10 +6,10 @@ KV = os.uname().release + ' ' + os.uname().version
 OUT = '/out/packets'
 
 class Trace:
-    def __init__(self, name, desc, cfg, mtu_c=1500, mtu_s=1500, sysctls=None, nft=None):
+    def __init__(self, name, desc, cfg, mtu_c=1500, mtu_s=1500, nservers=16, sysctls=None, nft=None):
         self.dir = OUT + '/' + name; os.makedirs(self.dir, exist_ok=True)
         self.name = name
-        d = self.d = Director(mtu_c=mtu_c, mtu_s=mtu_s, sysctls=sysctls)
+        d = self.d = Director(nservers=nservers, mtu_c=mtu_c, mtu_s=mtu_s, sysctls=sysctls)
         for i in ('c1', 's1'): sh(['ethtool', '-K', i, 'tx', 'off', 'sg', 'off', 'tso', 'off', 'gso', 'off', 'gro', 'off'], check=False)
         t = ['# ' + desc, '# kernel ' + KV, '# director: c1 192.168.0.1/24 fdc0::1/64 mtu %d (MAC 02:00:00:0c:00:01), s1 172.16.0.1/16 fd16::1/64 mtu %d (MAC 02:00:00:05:00:01)' % (mtu_c, mtu_s),
              '# routes: 10.0.0.0/8, 198.18.0.0/15 and fd10::/16 via the client-side gateway (MAC 02:00:00:0c:00:00); 10.99.0.0/16 and fd99::/64 local',
@@ -17,9 +17,10 @@ class Trace:
         for k, v in (sysctls or {}).items(): t.append('sysctl %s=%s' % (k, v))
         if nft:
             sh(['nft', '-f', '-'], inp=nft); t.append('# nft: ' + nft.replace('\n', ' '))
-        r = sh(['ipvsadm', '-R'], inp='\n'.join(cfg) + '\n', check=False)
-        t += ['ipvsadm ' + c for c in cfg]
-        if r.stderr: t.append('#   -> ' + r.stderr.strip().replace('\n', ' ')); print(name, r.stderr)
+        self.tool = Ipvsadm()
+        for c in cfg:
+            t.append('ipvsadm ' + c)
+            if not self.tool.obeys(c): raise RuntimeError('ipvsadm %s: %s' % (c, self.tool.complaint))
         t.append('# ipvsadm -Ln afterwards:'); t += ['#   ' + l for l in sh(['ipvsadm', '-Ln']).stdout.split('\n')]
         open(self.dir + '/config.txt', 'w').write('\n'.join(t) + '\n')
         self.pin = Pcap(self.dir + '/in.pcap'); self.pout = Pcap(self.dir + '/out.pcap')
@@ -27,12 +28,16 @@ class Trace:
         self.d.drain(); self.outs = []; self.edits = []; self.start = time.monotonic()
     def edit(self, line):
         """change the services before the next step; what the kernel refuses is not recorded"""
-        done = sh('ipvsadm ' + line, check=False).returncode == 0
+        done = self.tool.obeys(line)
         if done: self.edits.append(line)
         return done
-    def step(self, side, what, *pkts, wait=0.04, smac=MAC_S0):
-        """inject the frame(s) on one side, record what leaves on both; wait 0: none of it hangs on a timer"""
-        d = self.d; self.n += 1
+    def step(self, side, what, *pkts, wait=0.04, smac=MAC_S0, show=True):
+        """inject the frame(s) on one side, record what leaves on both; wait 0: none of it hangs on a timer. A step that is not
+        shown costs a tenth: its conns and servers are not listed"""
+        # once in ten thousand a frame leaves only after the call that sent its cause: it is still the step's before
+        d = self.d
+        for f in d.recv('c') + d.recv('s'): self.pout.add(f, self.n * 1000 + 999)
+        self.n += 1
         ms = int((time.monotonic() - self.start) * 1000)
         for k, p in enumerate(pkts):
             f = d.send_c(p) if side == 'c' else d.send_s(p, smac)
@@ -40,7 +45,7 @@ class Trace:
         out = []; k = 0
         # with one processor whatever the kernel put off runs while this process sleeps
         end = time.monotonic() + wait
-        if wait == 0: time.sleep(0.001)
+        if wait == 0 and show: time.sleep(0.001)
         while True:
             got = [('c', f) for f in d.recv('c')] + [('s', f) for f in d.recv('s')]
             out += got
@@ -50,11 +55,11 @@ class Trace:
             self.pout.add(f, self.n * 1000 + k); k += 1
         self.outs = out
         edits, self.edits = self.edits, []
-        conns = ['%(proto)s %(client)s:%(cport)d %(vip)s:%(vport)d -> %(dst)s:%(dport)d %(state)s %(expires)d' % c for c in d.conns()]
-        shown_ms = int((time.monotonic() - self.start) * 1000)
-        self.st.write(json.dumps(dict(step=self.n, side=side, what=what, edits=edits, ms=ms, shown_ms=shown_ms, n_in=len(pkts), out=[dict(side=a, len=len(f), l3=self.brief(f)) for a, f in out],
-                                      conns=conns,
-                                      servers=[list(x) for x in d.dests()])) + '\n')
+        step = dict(step=self.n, side=side, what=what, edits=edits, ms=ms, n_in=len(pkts), out=[dict(side=a, len=len(f), l3=self.brief(f)) for a, f in out])
+        if show:
+            conns = d.conn_lines()
+            step.update(shown_ms=int((time.monotonic() - self.start) * 1000), conns=conns, servers=[list(x) for x in d.dests()])
+        self.st.write(json.dumps(step) + '\n')
         return out
     def brief(self, f):
         x = decode(f)
@@ -65,9 +70,10 @@ class Trace:
         if x['proto'] == 6 and 'sport' in x: s += ' flags %02x' % x['l4'][13]
         if x['off'] & 0x3fff: s += ' frag off %d mf %d' % ((x['off'] & 0x1fff) * 8, x['off'] >> 13 & 1)
         return s + ' dmac ' + x['dmac'].hex(':')
-    def end(self):
+    def end(self, after=True):
+        self.tool.close()
         self.pin.close(); self.pout.close(); self.st.close()
-        open(self.dir + '/after.txt', 'w').write(''.join('$ ipvsadm %s\n%s\n' % (a, sh('ipvsadm ' + a, check=False).stdout) for a in ('-Ln', '-Lnc', '-Ln --stats')))
+        if after: open(self.dir + '/after.txt', 'w').write(''.join('$ ipvsadm %s\n%s\n' % (a, sh('ipvsadm ' + a, check=False).stdout) for a in ('-Ln', '-Lnc', '-Ln --stats')))
         self.d.close()
 
 class EP:

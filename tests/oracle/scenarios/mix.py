@@ -23,7 +23,7 @@ def weighted(r, choices):
     return r.choices([c for c, _ in choices], [w for _, w in choices])[0]
 
 class Service:
-    def __init__(self, r, taken):
+    def __init__(self, r, taken, numbers):
         self.af = r.choice([4, 4, 6]); self.mark = r.random() < 0.15; self.n = 1
         self.proto = r.choice(['tcp', 'tcp', 'udp', 'udp', 'sctp'])
         self.persistent = r.random() < 0.25
@@ -34,7 +34,7 @@ class Service:
         if self.mark: self.name = '-f %d' % MARK + (' -6' if self.af == 6 else '')
         else: self.name = {'tcp': '-t', 'udp': '-u', 'sctp': '--sctp-service'}[self.proto] + ' ' + hp(self.vip, self.port)
         self.ops = not self.persistent and self.proto == 'udp' and not self.mark and r.random() < 0.15
-        self.servers = {}
+        self.servers = {}; self.seen = {}; self.numbers = numbers
         self.r = r
     def scheduler(self):
         s = self.r.choice(SCHEDULERS); f = self.r.choice(FLAGS.get(s, ['']))
@@ -45,14 +45,18 @@ class Service:
         if self.persistent and self.r.random() < 0.4: mask = ' -M ' + ('255.255.255.0' if self.af == 4 else '64')
         return self.name + ' ' + self.scheduler() + (' -p 300' + mask if self.persistent else '') + (' -o' if self.ops else '')
     def add(self):
-        i = self.r.choice([k for k in range(2, 12) if k not in self.servers])
+        i = self.r.choice([k for k in self.numbers if k not in self.servers])
+        # one that comes back is what it was: the kernel keeps its route, and by a NAT server's a DR packet asks who has the VIP
+        if i in self.seen: self.servers[i] = self.seen[i]
+        else: self.servers[i] = self.seen[i] = self.invent(i)
+        return '-a %s -r %s %s %s' % (self.name, *self.servers[i], self.weight())
+    def invent(self, i):
         m = weighted(self.r, METHODS)
         # a server of the other family can only be tunnelled to; IP in IP does not mind which
         other = m.startswith('-i') and self.r.random() < 0.2
         v4 = (self.af == 4) != other
         port = self.port if m != '-m' or self.port == 0 else self.r.choice([self.port, 8080])
-        self.servers[i] = (hp(('172.16.0.%d' if v4 else 'fd16::%x') % i, port), m)
-        return '-a %s -r %s %s %s' % (self.name, *self.servers[i], self.weight())
+        return hp(('172.16.0.%d' if v4 else 'fd16::%x') % i, port), m
     def weight(self):
         w = '-w %d' % self.r.choice([0, 1, 1, 1, 2, 3, 5, 10])
         if self.r.random() < 0.2: w += ' -x %d' % self.r.choice([3, 6, 10]) + (' -y 2' if self.r.random() < 0.5 else '')
@@ -72,7 +76,10 @@ class Mix:
     def __init__(self, seed):
         self.seed = seed; self.r = r = random.Random(seed)
         taken = set()
-        self.services = [s for s in (Service(r, taken) for _ in range(r.randrange(1, 5))) if s.fresh]
+        # services with the same real servers, or each with its own
+        self.shared = r.random() < 0.5
+        numbers = [range(2, 12) if self.shared else range(2 + 10 * i, 12 + 10 * i) for i in range(r.randrange(1, 5))]
+        self.services = [s for s in (Service(r, taken, n) for n in numbers) if s.fresh]
         cfg = []
         for s in self.services:
             cfg.append('-A ' + s.spec())
@@ -83,13 +90,21 @@ class Mix:
             if any(s.mark and s.af == af for s in self.services):
                 nft += 'table %s m { chain p { type filter hook prerouting priority -150; %s daddr %s meta mark set %d\n }\n}\n' % (family, family, net, MARK)
         self.mtu_s = r.choice([1500, 1500, 1400])
-        self.t = Trace('mix/%d' % seed, 'random mix %d' % seed, cfg, mtu_s=self.mtu_s, sysctls=sysctls, nft=nft or None)
+        self.t = Trace('mix/%d' % seed, 'random mix %d' % seed, cfg, mtu_s=self.mtu_s, nservers=40, sysctls=sysctls, nft=nft or None)
         self.clients = {4: ['10.%d.2.%d' % (r.randrange(1, 4), r.randrange(1, 250)) for _ in range(9)], 6: ['fd10::%x:%x' % (r.randrange(1, 4), r.randrange(1, 250)) for _ in range(9)]}
         self.flows = []; self.ident = 0
+        # the listings, which cost most, have a chance of their own: how often they are made does not change the mix
+        self.bursts = random.Random(seed); self.unshown = 0; self.last = False
+    def step(self, *args, wait=0):
+        self.unshown -= 1
+        show = self.unshown < 0 or self.last
+        if show: self.unshown = self.bursts.choice([0, 2, 5, 10, 20, 40])
+        return self.t.step(*args, wait=wait, show=show)
     def run(self, steps):
         r = self.r
-        actions = [(self.begin, 22), (self.go_on, 26), (self.reply, 22), (self.fragments, 6), (self.client_error, 4), (self.server_error, 5), (self.odd, 3), (self.edit, 7)]
-        for _ in range(steps):
+        actions = [(self.begin, 22), (self.go_on, 26), (self.reply, 22), (self.fragments, 6), (self.client_error, 4), (self.server_error, 5), (self.odd, 3), (self.edit, 4)]
+        for n in range(steps):
+            self.last = n == steps - 1
             try: weighted(r, actions)()
             except IndexError: self.begin()        # no flow yet
     # -- the packets of a flow
@@ -115,13 +130,13 @@ class Mix:
         r = self.r; s = r.choice(self.services)
         proto = r.choice(['tcp', 'udp', 'sctp']) if s.mark else s.proto
         port = s.port or r.choice([80, 443, 8000])
-        f = dict(af=s.af, proto=proto, c=r.choice(self.clients[s.af]), cp=r.randrange(20000, 20012), v=s.vip, vp=port, to=None)
+        f = dict(af=s.af, proto=proto, c=r.choice(self.clients[s.af]), cp=r.randrange(20000, 20012), v=s.vip, vp=port, ops=s.ops, to=None)
         self.send(f, r.random() < 0.9)
     def send(self, f, first=False):
         # a conn that a new one replaces goes with the next tick of the kernel's clock
         same = any(all(f[k] == g[k] for k in ('proto', 'c', 'cp', 'v', 'vp')) for g in self.flows)
         payload, what = self.segment(f['proto'], f['c'], f['cp'], f['v'], f['vp'], first)
-        out = self.t.step('c', '%s %s > %s %s' % (f['proto'], hp(f['c'], f['cp']), hp(f['v'], f['vp']), what), self.packet(f['c'], f['v'], f['proto'], payload), wait=0.012 if same and (first or what in ('flags 02', 'chunk 1')) else 0)
+        out = self.step('c', '%s %s > %s %s' % (f['proto'], hp(f['c'], f['cp']), hp(f['v'], f['vp']), what), self.packet(f['c'], f['v'], f['proto'], payload), wait=0.012 if same and (first or what in ('flags 02', 'chunk 1')) else 0)
         got = [x for side, x in out if side == 's']
         if got:
             x = decode(got[0])
@@ -136,7 +151,7 @@ class Mix:
         src, sp = (f['rip'], f['rp']) if f['nat'] else (f['v'], f['vp'])
         if self.r.random() < 0.03: sp = 999
         payload, what = self.segment(f['proto'], src, sp, f['c'], f['cp'], server=True)
-        self.t.step('s', 'reply %s %s > %s %s' % (f['proto'], hp(src, sp), hp(f['c'], f['cp']), what), self.packet(src, f['c'], f['proto'], payload), wait=0)
+        self.step('s', 'reply %s %s > %s %s' % (f['proto'], hp(src, sp), hp(f['c'], f['cp']), what), self.packet(src, f['c'], f['proto'], payload))
     def fragments(self):
         # IPv6 in GRE or GUE over IPv4: the kernel cuts what it put together at random (it reads one family's notes as the other's)
         crosses = lambda f: f['tunnel'] and f['af'] == 6 and f['to'][0] >> 4 == 4
@@ -151,17 +166,17 @@ class Mix:
         r.shuffle(parts)
         if r.random() < 0.1: parts.pop()
         if len(parts) == 1: return self.go_on()
-        self.t.step('s' if back else 'c', '%d bytes in %d fragments of %d' % (n, len(parts), size), *parts, wait=0)
+        self.step('s' if back else 'c', '%d bytes in %d fragments of %d' % (n, len(parts), size), *parts)
     # -- errors
     def quoted(self, packet):
         # a router may quote the least or a lot
         return packet[:self.r.choice([28, 28, 60, 200])] if packet[0] >> 4 == 4 else packet[:self.r.choice([48, 100, 1232])]
-    def error(self, v6, src, dst, quoted):
+    def error(self, v6, src, dst, quoted, too_long=True):
         z = b'\0\0\0\0'; mtu = self.r.choice([1300, 1400, 1200])
         if v6:
-            kind, code, rest = self.r.choice([(1, 4, z), (2, 0, struct.pack('!I', max(mtu, 1280))), (3, 0, z), (1, 0, z)])
+            kind, code, rest = self.r.choice([(1, 4, z), (3, 0, z), (1, 0, z)] + [(2, 0, struct.pack('!I', max(mtu, 1280)))] * too_long)
             return ip6(src, dst, 58, icmp6(src, dst, kind, code, rest, quoted))
-        kind, code, rest = self.r.choice([(3, 3, z), (3, 4, struct.pack('!HH', 0, mtu)), (11, 0, z), (3, 1, z)])
+        kind, code, rest = self.r.choice([(3, 3, z), (11, 0, z), (3, 1, z)] + [(3, 4, struct.pack('!HH', 0, mtu))] * too_long)
         return ip4(src, dst, 1, icmp4(kind, code, rest, quoted))
     def client_error(self):
         r = self.r; f = r.choice(self.flows)
@@ -169,32 +184,35 @@ class Mix:
         port = f['cp'] if r.random() < 0.9 else 1
         payload, _ = self.segment(f['proto'], f['v'], f['vp'], f['c'], port, server=True)
         quoted = l3(f['v'], f['c'], PROTOCOLS[f['proto']], payload)
-        self.t.step('c', 'error about a reply to %s' % hp(f['c'], port), self.error(f['af'] == 6, src, f['v'], self.quoted(quoted)), wait=0)
+        self.step('c', 'error about a reply to %s' % hp(f['c'], port), self.error(f['af'] == 6, src, f['v'], self.quoted(quoted)))
     def server_error(self):
-        r = self.r; f = r.choice(self.flows)
+        # the kernel knows tunnels and path MTUs by address, whichever service they were told of; we by service and server
+        r = self.r; f = r.choice([f for f in self.flows if not (self.shared and f['tunnel'])])
         p = f['to']; v6 = p[0] >> 4 == 6
         outer = ips(p[8:24]) if v6 else ips(p[12:16])
+        # and it learns path MTUs from errors of which it finds no conn, too: those are of other kinds
+        unheard = f['tunnel'] and (v6 or f['af'] == 6 or f['ops'])
         src = r.choice([f['rip'], '172.16.0.9' if not v6 else 'fd16::9']) if (':' in f['rip']) == v6 else ('fd16::9' if v6 else '172.16.0.9')
-        self.t.step('s', 'error about a request of %s' % hp(f['c'], f['cp']), self.error(v6, src, outer, p[:1232] if v6 else p[:r.choice([60, 100, 548])] if f['tunnel'] else self.quoted(p)), wait=0)
+        self.step('s', 'error about a request of %s' % hp(f['c'], f['cp']), self.error(v6, src, outer, too_long=not unheard, quoted=p[:1232] if v6 else p[:r.choice([60, 100, 548])] if f['tunnel'] else self.quoted(p)))
     def odd(self):
         r = self.r; s = r.choice(self.services); c = r.choice(self.clients[s.af])
         which = r.randrange(3)
         if which == 0 and not s.mark:
             p = ip4(c, s.vip, 1, icmp4(8, 0, b'\1\2\3\4', b'ping' * 8)) if s.af == 4 else ip6(c, s.vip, 58, icmp6(c, s.vip, 128, 0, b'\1\2\3\4', b'ping' * 8))
-            self.t.step('c', 'echo request to the VIP', p, wait=0)
+            self.step('c', 'echo request to the VIP', p)
         elif which == 1:
-            self.t.step('c', 'UDP to a port of the VIP that is no service\'s', l3(c, s.vip, 17, udp(c, 20001, s.vip, 9999, b'x')), wait=0)
+            self.step('c', 'UDP to a port of the VIP that is no service\'s', l3(c, s.vip, 17, udp(c, 20001, s.vip, 9999, b'x')))
         else:
-            self.t.step('c', 'TCP to a port of the VIP that is no service\'s', l3(c, s.vip, 6, tcp(c, 20001, s.vip, 9998, r.choice([SYN, ACK]))), wait=0)
+            self.step('c', 'TCP to a port of the VIP that is no service\'s', l3(c, s.vip, 6, tcp(c, 20001, s.vip, 9998, r.choice([SYN, ACK]))))
     def edit(self):
         # the kernel tidies up behind a removed server a moment later
         line = self.r.choice(self.services).change()
-        if self.t.edit(line) and line.startswith('-d'): time.sleep(0.1)
+        if self.t.edit(line) and line.startswith('-d'): time.sleep(0.02)
         self.begin()
 
 first, count, steps = (int(a) for a in open('/in/args').read().split())
 for seed in range(first, first + count):
     try:
-        m = Mix(seed); m.run(steps); m.t.end()
+        m = Mix(seed); m.run(steps); m.t.end(after=False)
     except Exception:
         print('FAILED', seed); traceback.print_exc()
