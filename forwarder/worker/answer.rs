@@ -114,8 +114,43 @@ impl<P: Port> Worker<P> {
             None => return,
         };
         let mut quoted = [0; icmp::ERROR_BYTES_MAX];
-        let said = self.tell(port, packet(&frame, parsed, &mut quoted), cause, now);
+        let quoted = packet(&frame, parsed, &mut quoted);
+        let said = match self.shard.next_hops.is_local(addresses(quoted).0) {
+            true => self.tell_real_server(port, &frame.bytes()[..ETHERNET_BYTES], quoted, cause, now),
+            false => self.tell(port, quoted, cause, now),
+        };
         self.note(said);
+    }
+
+    /// An ICMP error about what a DR or TUN server answered from the VIP and by way of the director. It is for that address, and
+    /// takes the way of any error that a router sends there: to the conn's real server (recorded). So it is worked on behind
+    /// this burst, as if it had come like the frame with this Ethernet header.
+    #[cold]
+    fn tell_real_server(&mut self, port: usize, ethernet: &[u8], packet: &[u8], cause: Cause, now: Now) -> Said {
+        let Some(source) = self.shard.next_hops.source_towards(port as u16, addresses(packet).0) else {
+            return Said::Nothing;
+        };
+        if !self.answers.allows(now.ms) {
+            return Said::Unsaid(Reason::AnswerLimited);
+        }
+        let mut room = [0; ROOM_BYTES];
+        room[..ETHERNET_BYTES].copy_from_slice(ethernet);
+        let (l3, id) = (&mut room[ETHERNET_BYTES..], self.shard.random.u16(..));
+        let built = match source {
+            IpAddr::V4(source) => icmp::error(l3, packet, cause, &source.octets(), id),
+            IpAddr::V6(source) => icmp::error(l3, packet, cause, &source.octets(), id),
+        };
+        let Some(bytes) = built else {
+            self.answers.give_back();
+            return Said::Nothing;
+        };
+        match self.egress.make(port, &room[..ETHERNET_BYTES + bytes], &mut self.shard.counts) {
+            Some(error) => {
+                self.whole.push((error, port as u16));
+                Said::Yes
+            }
+            None => Said::Unsaid(Reason::NoBuffer),
+        }
     }
 
     /// Counts an answer that was due to a packet with a fate of its own and was not made, as one that was made and dropped.

@@ -65,7 +65,8 @@ pub struct Worker<P: Port> {
     egress: Egress<P>,
     held: Held<P::Frame>,
     fragments: Waiting<P::Frame>,
-    /// Packets that this burst's fragments made whole: each fragment one at most.
+    /// Packets to work on behind this burst: those that its fragments made whole, and errors for real servers. Each frame is
+    /// the cause of one at most.
     whole: Burst<Whole<P::Frame>>,
     answers: AnswerLimit,
     redirects: AnswerLimit,

@@ -6,6 +6,7 @@ use crate::recorder::is_own;
 use crate::recording::{Recorded, Recording, Side};
 use std::collections::HashMap;
 use std::net::IpAddr;
+use uvs::rewrite::tun;
 use uvs::wire::{Ethernet, Ipv4, Ipv6, Mac, checksum, describe, ethernet, excerpt, ipv4, ipv6, protocol};
 
 /// Where a fragment header has its id, and UDP its source port and its checksum.
@@ -13,6 +14,9 @@ const FRAGMENT_ID: std::ops::Range<usize> = 4..8;
 const SOURCE_PORT: std::ops::Range<usize> = 0..2;
 const DESTINATION_PORT: std::ops::Range<usize> = 2..4;
 const UDP_CHECKSUM: std::ops::Range<usize> = 6..8;
+/// Where GRE has its checksum, if it has one.
+const GRE_CHECKSUM: std::ops::Range<usize> = 4..6;
+const GRE_WITH_CHECKSUM_BYTES: usize = 8;
 
 /// The ids of what the director makes are its own; but the fragments of one packet have one id.
 #[derive(Default)]
@@ -123,7 +127,25 @@ fn comparable(frame: &[u8], made: &Made) -> Comparable {
             udp[UDP_CHECKSUM].fill(1);
         }
     }
+    if made.answer {
+        clear_flow_label_in_tunnel(&mut bytes[Ethernet::BYTES..], made);
+    }
     Comparable { bytes, id }
+}
+
+/// An answer to what a real server sent from the VIP goes to that server, through its tunnel if it has one. `main.rs` names this
+/// difference; a checksum of GRE is over the label, too.
+fn clear_flow_label_in_tunnel(l3: &mut [u8], made: &Made) {
+    let Some(at) = tun::inner_at(l3, |port| made.gue_ports.contains(&port)) else { return };
+    let Some(ip) = Ipv6::of_mut(&mut l3[at..]) else { return };
+    ip.set_flow_label(0);
+    let (protocol, header_bytes) = match Ipv4::of(l3).filter(|_| l3[0] >> 4 == 4) {
+        Some(outer) => (outer.protocol(), outer.header_bytes()),
+        None => (l3[6], Ipv6::BYTES),
+    };
+    if protocol == protocol::GRE && at - header_bytes == GRE_WITH_CHECKSUM_BYTES {
+        l3[header_bytes..][GRE_CHECKSUM].fill(0);
+    }
 }
 
 fn is_gue(udp: &[u8], made: &Made) -> bool {

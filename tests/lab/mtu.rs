@@ -65,6 +65,27 @@ fn the_last_hop_is_told_to_the_server() {
     }
 }
 
+/// What a DR or TUN server answers from the VIP, by way of the director, and goes no further: the error is for the VIP, and
+/// takes the conn's way to the server (recorded). IPv4 does not come so far: its source is a martian.
+#[test]
+fn the_last_hop_is_told_to_a_server_that_answers_from_the_vip() {
+    for (method, server_family) in [("dr", V6), ("tun", V6), ("tun", V4)] {
+        let mut lab = lab(V6, method, server_family);
+        one(&mut lab, WAN, &V6.client_sends().udp(CPORT, 80, b""), LAN);
+        let passing = Frame::between(V6.vip, V6.client).macs(mac(server_family.rip), port_mac(LAN));
+        let reply = passing.clone().ttl(1).udp(80, CPORT, b"late");
+        let left = one(&mut lab, LAN, &reply, LAN);
+        let told = Frame::between(V6.lan, V6.vip).macs(port_mac(LAN), mac(server_family.rip)).ttl(63);
+        let told = told.icmp(3, 0, 0, &reply[14..]);
+        assert_eq!(left[..12], told[..12], "{method} {}", server_family.name);
+        assert_eq!(left[left.len() - told.len() + 14..], told[14..], "{method} {}", server_family.name);
+        assert_eq!(lab.dropped(Reason::TtlExpired), 1);
+        // Of no conn: nobody is there to be told.
+        let stray = passing.ttl(1).udp(81, CPORT, b"late");
+        assert!(lab.send(LAN, &stray).is_empty(), "{method} {}", server_family.name);
+    }
+}
+
 /// Family of the service, method, family of the real server.
 pub fn every_method() -> Vec<(Family, &'static str, Family)> {
     let mut all = Vec::new();
