@@ -254,7 +254,9 @@ pub fn inner_at(outer: &[u8], is_gue: impl Fn(u16) -> bool) -> Option<usize> {
     let (kind, at) = match outer.first()? >> 4 {
         4 => {
             let ip = Ipv4::of(outer)?;
-            (ip.protocol(), (!ip.is_fragment() && ip.header_bytes() >= Ipv4::BYTES).then_some(ip.header_bytes())?)
+            // The first fragment of a tunnel packet tells all (recorded).
+            let is_start = ip.fragment_offset_bytes() == 0 && ip.header_bytes() >= Ipv4::BYTES;
+            (ip.protocol(), is_start.then_some(ip.header_bytes())?)
         }
         6 => (Ipv6::of(outer)?.next_header(), Ipv6::BYTES),
         _ => return None,

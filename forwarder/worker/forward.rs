@@ -170,7 +170,7 @@ impl Shard {
         }
         let (tunnel, mtu, longest) = match conn.method() {
             Method::Tun => {
-                let (tunnel, path_mtu) = self.shared.tunnels.get(ServerId(conn.server), mtu, now);
+                let (tunnel, path_mtu) = self.shared.tunnels.for_packet(ServerId(conn.server), mtu, now);
                 (tunnel, path_mtu, tunnel.inner_bytes_max(usize::from(path_mtu), conn.is_server_v6()))
             }
             _ => (Tunnel::Ipip, mtu, usize::from(mtu)),

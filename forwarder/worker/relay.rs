@@ -38,8 +38,11 @@ impl<P: Port> Worker<P> {
         let outer = Ipv4::of(error.get(outer_at..)?)?;
         let conn = self.shard.table.conn(hit.id);
         let next_hops = &self.shard.next_hops;
+        let server = ServerId(conn.server);
+        // Of a server that was removed nobody knows that it had a tunnel (recorded).
         let ours = hit.direction == Direction::Inbound
             && conn.method() == Method::Tun
+            && self.shard.shared.live.is_available(server)
             && outer.destination_bytes()[..] == *conn.server_bytes()
             && next_hops.is_local(outer.source().into())
             && next_hops.is_local(Ipv4::of(error)?.destination().into());
@@ -48,14 +51,8 @@ impl<P: Port> Worker<P> {
         if (kind, code) != (UNREACHABLE, FRAGMENTATION_NEEDED) {
             return Some((inner_at, Cause::Relayed { kind, code, rest: 0 }));
         }
-        let server = ServerId(conn.server);
-        // The first time the client is told what the director believed until now, and its next long packet meets the path's
-        // MTU; later it is told what was learned (recorded).
         let port_mtu = self.shard.tunnel_mtu(hit);
-        let tunnels = &self.shard.shared.tunnels;
-        let is_first = tunnels.learn_path_mtu(server, message.mtu_v4(), now);
-        let (tunnel, learned_mtu) = tunnels.get(server, port_mtu, now);
-        let path_mtu = if is_first { port_mtu } else { learned_mtu };
+        let (tunnel, path_mtu) = self.shard.shared.tunnels.learn_path_mtu(server, message.mtu_v4(), port_mtu, now);
         let rest = tunnel.inner_bytes_max(usize::from(path_mtu), false) as u32;
         // A client that allows fragments does not look for the path's MTU.
         Ipv4::of(&error[inner_at..])?.dont_fragment().then_some((inner_at, Cause::Relayed { kind, code, rest }))
