@@ -259,7 +259,12 @@ impl Shard {
             // Recorded; who must know asks `ServiceSpec::keeps_ports`.
             first.server.port = 0;
         }
-        Ok(NewConn { template: entry.attach(), ..first.conn(key) })
+        let template = entry.attach();
+        // With sloppy_tcp a conn may begin so, and then the packets that follow change nothing.
+        if key.protocol() == protocol::TCP && first.state == State::Established as u8 {
+            template.inspect(|template| shared.templates.assure(*template));
+        }
+        Ok(NewConn { template, ..first.conn(key) })
     }
 
     /// The template's server, if it still takes the client. A quiesced or overloaded one does.

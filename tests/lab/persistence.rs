@@ -182,3 +182,18 @@ fn a_template_with_conns_outlives_its_time() {
     lab.advance_in_steps(200_000, 1_000);
     assert_eq!((lab.conns().len(), lab.control.shared().templates.len()), (0, 0));
 }
+
+/// A conn that begins established, as sloppy_tcp lets it, assures its template with its first packet (recorded by a mix).
+#[test]
+fn a_template_is_assured_by_the_first_packet_of_an_established_conn() {
+    for (flags, assured) in [(tcp::SYN, false), (tcp::ACK, true)] {
+        let config = network("conns_max = 100") + "[ipvs]\nsloppy_tcp = 1\n";
+        let config =
+            config + &service("tcp", "198.51.100.10:80", "persistent = \"100s\"") + &server("10.0.0.11:80", "nat");
+        let mut lab = Lab::new(&config);
+        one(&mut lab, WAN, &V4.client_sends().tcp((1, 80), (1, 1), flags, b""), LAN);
+        let mut found = Vec::new();
+        lab.control.shared().templates.visit(lab.now().tick, |template| found.push(template.assured));
+        assert_eq!(found, [assured], "flags {flags:#x}");
+    }
+}
