@@ -184,7 +184,7 @@ fn watched() {
     others.iter().for_each(|(near, _)| watch(&set, near.as_raw_fd(), 1));
     watch(&set, client.number(), 7_000_000_000);
     watch(&other_set, client.number(), 8);
-    let comes = || [&set, &other_set].map(|set| wait(set));
+    let comes = || [&set, &other_set].map(wait);
     assert_eq!(client.family("nlctrl"), Ok(CONTROLLER));
     client.send(Message::family("IPVS", 0));
     assert_eq!(comes(), [Some(7_000_000_000), Some(8)]);
