@@ -65,7 +65,7 @@ impl<'a> Recorder<'a> {
         Ok(())
     }
 
-    fn play(&mut self, step: &Step, began_ms: u64) -> Result<(), String> {
+    fn play(&mut self, step: &'a Step, began_ms: u64) -> Result<(), String> {
         let inputs: Vec<_> = self.recording.inputs.iter().filter(|input| input.step == step.step).cloned().collect();
         self.replay.change(step)?;
         self.replay.wait_for(step);
@@ -100,7 +100,8 @@ impl<'a> Recorder<'a> {
         }
         let Some(flow) = locals::received(frame) else { return Ok(()) };
         let pool = self.recording.local_addresses();
-        let of_server = step
+        let shown = step.shown.as_ref().ok_or("must say which servers there are")?;
+        let of_server = shown
             .weights()?
             .iter()
             .any(|(server, _)| server.ip() == flow.server.ip() && [0, flow.server.port()].contains(&server.port()));
