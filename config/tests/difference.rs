@@ -88,6 +88,11 @@ fn what_a_reload_applies() {
             ],
         ),
         (
+            "local_addresses = [\"10.0.0.240/31\"]",
+            "local_addresses = [\"10.0.0.240/31\"]\nmasquerade = [\"tcp 192.0.2.10:80\", \"fwmark 7\"]".into(),
+            vec!["fullnat.masquerade: false → [tcp 192.0.2.10:80, fwmark 7, fwmark 7 IPv6]".into()],
+        ),
+        (
             "gateway = \"192.0.2.254\"",
             "gateway6 = \"fe80::fe\"".into(),
             vec!["port wan: gateway: 192.0.2.254 → none".into(), "port wan: gateway6: none → fe80::fe".into()],

@@ -5,8 +5,8 @@ use std::net::IpAddr;
 use std::path::Path;
 
 use config::{
-    Config, Device, Family, Flags, HugePages, Idle, Matching, Method, Persistence, Protocol, Scheduler, Steer,
-    Timeouts, Tunnel, VipAnswer,
+    Config, Device, Family, Flags, HugePages, Idle, Masquerade, Matching, Method, Persistence, Protocol, Scheduler,
+    Steer, Timeouts, Tunnel, VipAnswer,
 };
 
 const PORT: &str = "[[port]]\nname = \"lan\"\ndevice = \"3b:00.1\"\naddresses = [\"10.0.0.1/24\", \"fd00::1/64\"]\n";
@@ -149,6 +149,29 @@ fn local_addresses_are_all_of_the_prefixes_but_what_no_host_can_have() {
     let expected = ["10.0.0.252", "10.0.0.253", "10.0.0.254", "10.1.0.0", "10.1.0.1", "fd00::f0", "fd00::f1"];
     let expected: Vec<IpAddr> = expected.iter().map(|address| address.parse().expect("an address")).collect();
     assert_eq!(config.fullnat.local_addresses, expected);
+}
+
+#[test]
+fn masquerading_is_fullnat_nowhere_everywhere_or_at_services() {
+    let endpoint =
+        |protocol, address: &str| Matching::Endpoint { protocol, address: address.parse().expect("an endpoint") };
+    let mark = |family| Matching::Mark { mark: 7, family };
+    let of = vec![
+        endpoint(Protocol::Tcp, "192.0.2.10:80"),
+        endpoint(Protocol::Sctp, "[2001:db8::10]:0"),
+        mark(Family::V4),
+        mark(Family::V6),
+    ];
+    let rows = [
+        ("false", Masquerade::Nat),
+        ("true", Masquerade::FullNat),
+        ("[]", Masquerade::Of(Vec::new())),
+        ("[\"tcp 192.0.2.10:80\", \"sctp [2001:db8::10]:0\", \"fwmark 7\"]", Masquerade::Of(of)),
+    ];
+    for (text, expected) in rows {
+        let config = parse(&format!("[fullnat]\nlocal_addresses = [\"10.0.0.252/30\"]\nmasquerade = {text}"));
+        assert_eq!(config.fullnat.masquerade, expected, "{text}");
+    }
 }
 
 #[test]

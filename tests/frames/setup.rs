@@ -21,11 +21,13 @@ pub enum Wiring {
 
 const ADDRESSES: [[&str; 2]; 2] = [["192.168.0.1/24", "fdc0::1/64"], ["172.16.0.1/16", "fd16::1/64"]];
 const GATEWAYS: &str = "gateway = \"192.168.0.254\"\ngateway6 = \"fdc0::fe\"\n";
-const NEIGHBORS: [(&str, &str); 4] = [
+const NEIGHBORS: [(&str, &str); 6] = [
     ("192.168.0.254", "02:00:00:0c:00:00"),
     ("fdc0::fe", "02:00:00:0c:00:00"),
     ("172.16.0.2", "02:00:00:00:00:02"),
     ("fd16::2", "02:00:00:00:00:02"),
+    ("172.16.0.3", "02:00:00:00:00:03"),
+    ("fd16::3", "02:00:00:00:00:03"),
 ];
 
 /// Frames that a worker takes from a port before it looks at the next port.

@@ -50,7 +50,7 @@ impl Locals {
     }
 
     /// Puts a real server's packet to the replay's endpoint.
-    pub fn to_own(&self, frame: &mut [u8]) {
+    pub fn rename_to_own(&self, frame: &mut [u8]) {
         rename(frame, &self.own, false);
     }
 
@@ -61,7 +61,7 @@ impl Locals {
 
     /// A packet that reached a real server, as if the recording's director had sent it. `expect` is what that one sent: if
     /// neither has sent anything from its local endpoint before, these two are one. `answers`: it is the director's own.
-    pub fn to_recorded(&mut self, expect: &[u8], found: &[u8], answers: bool) -> Vec<u8> {
+    pub fn as_if_recorded(&mut self, expect: &[u8], found: &[u8], answers: bool) -> Vec<u8> {
         if let (Some(recorded), Some(own)) = (self.sent(expect), self.sent(found))
             && (recorded.protocol, recorded.server) == (own.protocol, own.server)
             && !self.own.contains_key(&recorded)

@@ -111,7 +111,7 @@ impl<'a> Replay<'a> {
                 Side::Wan => self.put(input),
                 Side::Lan => {
                     let mut input = input.clone();
-                    self.locals.to_own(&mut input.bytes);
+                    self.locals.rename_to_own(&mut input.bytes);
                     self.put(&input);
                 }
             }
@@ -173,7 +173,7 @@ impl<'a> Replay<'a> {
                     let made = Made::of(self.recording, output);
                     let found = match side {
                         Side::Wan => found.to_vec(),
-                        Side::Lan => self.locals.to_recorded(&output.bytes, found, made.answer),
+                        Side::Lan => self.locals.as_if_recorded(&output.bytes, found, made.answer),
                     };
                     difference(output, &found, port_mac(side as usize), &made, &mut self.ids)
                 }

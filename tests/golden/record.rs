@@ -52,7 +52,8 @@ impl<'a> Recorder<'a> {
 
     fn write(mut self, folder: &Path) -> Result<(), String> {
         let began_ms = self.replay.lab.now_ms;
-        for step in &self.recording.steps {
+        let recording = self.recording;
+        for step in &recording.steps {
             self.play(step, began_ms).map_err(|fault| format!("step {}: {fault}", step.step))?;
         }
         let written = |error: std::io::Error| format!("{}: {error}", folder.display());
@@ -74,7 +75,7 @@ impl<'a> Recorder<'a> {
         for mut input in inputs {
             if input.side == Side::Lan {
                 self.know(&input.bytes, step)?;
-                self.replay.locals.to_own(&mut input.bytes);
+                self.replay.locals.rename_to_own(&mut input.bytes);
             }
             self.replay.put(&input);
             // The next one may be about what this one makes.

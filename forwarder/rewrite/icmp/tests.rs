@@ -199,7 +199,7 @@ fn what_is_no_error_about_a_flow_is_not_translated() {
     later[7] = 1;
     for (name, frame) in [
         ("echo", v4.echo_request(1, 1, &quote)),
-        ("seven bytes quoted", v4.icmp(3, 3, 0, &quote[..27])),
+        ("three bytes quoted", v4.icmp(3, 3, 0, &quote[..23])),
         ("later fragment", v4.icmp(3, 3, 0, &later)),
         ("ICMP quoted", v4.icmp(3, 3, 0, &v4.echo_request(1, 1, &[])[14..])),
         ("the other family quoted", v4.icmp(3, 3, 0, &v6.udp(1, 2, &[])[14..])),
