@@ -134,14 +134,15 @@ class Mix:
         self.send(f, r.random() < 0.9)
     def send(self, f, first=False):
         # a conn that a new one replaces goes with the next tick of the kernel's clock
-        same = any(all(f[k] == g[k] for k in ('proto', 'c', 'cp', 'v', 'vp')) for g in self.flows)
+        before = [g for g in self.flows if all(f[k] == g[k] for k in ('proto', 'c', 'cp', 'v', 'vp'))]; same = bool(before)
         payload, what = self.segment(f['proto'], f['c'], f['cp'], f['v'], f['vp'], first)
         out = self.step('c', '%s %s > %s %s' % (f['proto'], hp(f['c'], f['cp']), hp(f['v'], f['vp']), what), self.packet(f['c'], f['v'], f['proto'], payload), wait=0.012 if same and (first or what in ('flags 02', 'chunk 1')) else 0)
         got = [x for side, x in out if side == 's']
         if got:
             x = decode(got[0])
             f.update(to=got[0][14:], rip=x['dst'], rp=x.get('dport'), nat='sport' in x and x['src'] == f['c'] and x['dst'] != f['v'], tunnel=x['src'] in ('172.16.0.1', 'fd16::1'))
-            if f not in self.flows: self.flows.append(f)
+            # what a conn sent that another one took the place of gets no errors any more
+            self.flows = [g for g in self.flows if not any(g is b for b in before)] + [f]
             if len(self.flows) > 40: self.flows.pop(self.r.randrange(40))
     def go_on(self):
         self.send(self.r.choice(self.flows))
