@@ -62,7 +62,7 @@ impl Shard {
             return Step::Admit;
         }
         if parsed.opens && (self.is_over(hit.id) || self.is_quiesced(hit.id)) {
-            self.end(hit.id);
+            self.end_later(hit.id);
             return Step::Admit;
         }
         if available {

@@ -53,8 +53,8 @@ pub struct Shard {
     pub(super) orphans: Orphans,
     /// Random bits for schedulers and identifications; nothing secret hangs on them.
     pub random: fastrand::Rng,
-    /// Conns that this burst ended and whose counts are settled. Each frame ends one at most.
-    ending: ArrayVec<ConnId, { crate::port::BURST }>,
+    /// Conns that this burst ended. Each frame ends one at most.
+    ending: ArrayVec<Ending, { crate::port::BURST }>,
 }
 
 impl Shard {
@@ -89,7 +89,13 @@ impl Shard {
     /// Ends a conn: its counts at once, its place when the burst is done.
     pub(super) fn end(&mut self, id: ConnId) {
         self.shared.settle(self.table.conn(id));
-        self.ending.push(id);
+        self.ending.push(Ending { id, counted: false });
+    }
+
+    /// Ends a conn that another one is to take the place of, when the burst is done: until then its server counts both. The
+    /// kernel ends the old one with its clock's next tick, so an overloaded server gets no conn in exchange (recorded).
+    pub(super) fn end_later(&mut self, id: ConnId) {
+        self.ending.push(Ending { id, counted: true });
     }
 
     /// Ends a conn at once, and gives the template that controlled it. Not within a burst.
@@ -106,13 +112,16 @@ impl Shard {
 
     /// Was the conn ended by this burst?
     pub(super) fn is_ending(&self, id: ConnId) -> bool {
-        self.ending.contains(&id)
+        self.ending.iter().any(|ending| ending.id == id)
     }
 
     /// After a burst: nothing holds the ids of ended conns any more.
     #[inline]
     pub fn remove_ended(&mut self) {
-        for id in self.ending.drain(..) {
+        for Ending { id, counted } in self.ending.drain(..) {
+            if counted {
+                self.shared.settle(self.table.conn(id));
+            }
             self.table.remove(id);
         }
     }
@@ -126,6 +135,13 @@ impl Shard {
         });
         looked_at == Self::EXPIRE_BUDGET
     }
+}
+
+/// A conn that goes when the burst is done.
+struct Ending {
+    id: ConnId,
+    /// Its server and its template count it still.
+    counted: bool,
 }
 
 impl Shared {

@@ -102,7 +102,7 @@ impl Shard {
 
     /// A TCP or SCTP packet that may change its conn's state.
     fn follow_state(&mut self, parsed: &Parsed, hit: Hit, now: Now) {
-        // A later packet of the burst ended the conn: its counts are settled.
+        // A later packet of the burst ended the conn: its counts are settled, or will be as they are.
         if self.is_ending(hit.id) {
             return;
         }

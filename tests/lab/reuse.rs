@@ -63,6 +63,20 @@ fn a_syn_after_the_end_is_a_new_conn() {
     }
 }
 
+/// The kernel ends the old conn with its clock's next tick, after the new one got its server (recorded).
+#[test]
+fn an_overloaded_server_gets_no_conn_in_exchange_for_one_that_is_over() {
+    let config = network("conns_max = 100") + &service("tcp", "198.51.100.10:80", "");
+    let mut lab = Lab::new(&(config + &server("10.0.0.11:80", "nat") + "upper_threshold = 1\n"));
+    for flags in [SYN, ACK, RST] {
+        reached(&mut lab, flags);
+    }
+    let refused = lab.send(WAN, &V4.client_sends().tcp((40_000, 80), (1, 1), SYN, b""));
+    assert!(refused.len() == 1 && refused[0].port == WAN, "{:?}", shown(&refused));
+    assert_eq!((lab.conns().len(), counts_of(&lab, 0)), (0, (0, 0)), "the old one is over, for all that");
+    reached(&mut lab, SYN);
+}
+
 /// FullNAT: the new conn has another local port, for at the server the old one still rests in TIME_WAIT.
 #[test]
 fn fullnat_does_not_reuse_the_port_of_the_conn_that_ended() {

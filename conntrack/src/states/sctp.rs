@@ -163,7 +163,7 @@ const CLO: State = S::Closed;
 const INBOUND: Rows = [
     //                      NON  IN1  INI  CSE  CRE  CWA  COO  CEC  EST  SSE  SRE  SAS  REJ  CLO
     /* data              */ [ EST, IN1, INI, CSE, CRE, CWA, COO, CEC, EST, SSE, SRE, SAS, REJ, CLO],
-    /* init              */ [ IN1, INI, INI, CSE, CRE, CWA, COO, CEC, EST, SSE, SRE, SAS, INI, IN1],
+    /* init              */ [ IN1, INI, INI, CSE, CRE, CWA, COO, CEC, EST, SSE, SRE, SAS, INI, INI],
     /* init_ack          */ [ CWA, CWA, CWA, CSE, CRE, COO, COO, CEC, EST, SSE, SRE, SAS, REJ, CLO],
     /* cookie_echo       */ [ CRE, INI, INI, CRE, CRE, CWA, COO, CEC, EST, SSE, SRE, SAS, REJ, CLO],
     /* cookie_ack        */ [ EST, IN1, INI, CSE, CRE, CWA, COO, EST, EST, SSE, SRE, SAS, REJ, CLO],
@@ -193,7 +193,7 @@ const OUTBOUND: Rows = [
 const INBOUND_ONLY: Rows = [
     //                      NON  IN1  INI  CSE  CRE  CWA  COO  CEC  EST  SSE  SRE  SAS  REJ  CLO
     /* data              */ [ EST, IN1, INI, CSE, CRE, CWA, COO, CEC, EST, SSE, SRE, SAS, REJ, CLO],
-    /* init              */ [ IN1, INI, INI, CSE, CRE, CWA, COO, CEC, EST, SSE, SRE, SAS, INI, IN1],
+    /* init              */ [ IN1, INI, INI, CSE, CRE, CWA, COO, CEC, EST, SSE, SRE, SAS, INI, INI],
     /* init_ack          */ [ CEC, CEC, CEC, CSE, CRE, COO, COO, CEC, EST, SSE, SRE, SAS, REJ, CLO],
     /* cookie_echo       */ [ EST, EST, EST, CRE, CRE, CWA, COO, CEC, EST, SSE, SRE, SAS, REJ, CLO],
     /* cookie_ack        */ [ EST, IN1, INI, CSE, CRE, CWA, COO, EST, EST, SSE, SRE, SAS, REJ, CLO],
