@@ -31,9 +31,9 @@ use std::path::{Path, PathBuf};
 
 /// Where recordings are: those that the lab replays, too, and more.
 const ROOTS: [&str; 2] = ["tests/golden/packets", "tests/frames/recordings"];
-/// What the lab alone replays: other tunnels, cases of their own about conns that are used again, random mixes, and FullNAT, whose
-/// local ports nobody knows when a capture file is written (`fullnat.rs` has what can be said beforehand).
-const OF_THE_LAB: [&str; 5] = ["tun_gre", "tun_gue", "reuse/", "mix/", "fullnat/"];
+/// What the lab alone replays: other tunnels, cases of their own about conns that are used again or whose server is gone, random
+/// mixes, and FullNAT, whose local ports nobody knows when a capture file is written (`fullnat.rs` has what can be said beforehand).
+const OF_THE_LAB: [&str; 6] = ["tun_gre", "tun_gue", "reuse/", "removed/", "mix/", "fullnat/"];
 
 /// One test per method, so that they run beside each other.
 macro_rules! methods {
