@@ -4,7 +4,7 @@
 //! ```text
 //! to a VIP                  client → VIP            h = H(source endpoint), or Toeplitz(4-tuple) if the service says so
 //! to a local address        server → LIP:port       h = the port's low 6 bits, which the owner chose
-//! with services of marks:   client → anything       as to a VIP, unless the source is a NAT real server or a VIP
+//! with services of marks:   client → anything       as to a VIP, unless the source is a NAT real server or an own address
 //! anything else             server → client         h = H(destination endpoint)
 //! an ICMP error             the same, on the flow of the quoted packet in the error's own direction
 //! a fragment                h = H(source, destination, identification, protocol); the whole packet then goes to its flow's
@@ -157,15 +157,23 @@ impl Steering {
             (Some(Role::Local), _) => return slot_owner(key.dport(), self.hashes.workers),
             (Some(Role::Virtual(Some(steer))), _) => self.inbound(*steer, key),
             (Some(Role::Virtual(None)), _) => self.inbound(self.steer_of(key), key),
-            (None, Some(marked)) if !marked.is_reply(key) && !self.is_from_vip(key) => self.inbound(marked.steer, key),
-            (None, _) => self.hashes.seed.hash_endpoint(key.dst_bytes(), key.dport()),
+            (None, Some(marked)) if !marked.is_reply(key) => self.inbound(marked.steer, key),
+            (None, _) => self.outbound(key),
         };
         usize::from(self.owners[hash as usize % OWNERS])
     }
 
-    /// A VIP is no client: what a DR server answers by way of the director, or an error about what it was sent.
-    fn is_from_vip(&self, key: &Key) -> bool {
-        matches!(self.roles.get(&key.src()), Some(Role::Virtual(_)))
+    /// The worker that owns the flow of a packet from one of the director's own addresses, which is no client's: what a DR server
+    /// answers by way of the director, or an error about what it was sent.
+    #[cold]
+    pub fn owner_from_own(&self, key: &Key) -> usize {
+        usize::from(self.owners[self.outbound(key) as usize % OWNERS])
+    }
+
+    /// Are there services of marks, so that a packet to any address may be inbound?
+    #[inline]
+    pub fn has_marks(&self) -> bool {
+        self.marked.is_some()
     }
 
     /// Whether flows to this address may be conns': a VIP's, a former one's, a local address's. Where there are marks, any may.
@@ -178,6 +186,11 @@ impl Steering {
     #[cold]
     pub fn fragment_owner(&self, key: &Key) -> usize {
         usize::from(self.owners[self.hashes.seed.hash(key) as usize % OWNERS])
+    }
+
+    #[inline]
+    fn outbound(&self, key: &Key) -> u64 {
+        self.hashes.seed.hash_endpoint(key.dst_bytes(), key.dport())
     }
 
     #[inline]

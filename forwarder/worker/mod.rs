@@ -155,6 +155,9 @@ impl<P: Port> Worker<P> {
             let steering = &self.shard.services.steering;
             let (parsed, key) = (batch.parsed[i], batch.keys[i]);
             let owner = match parsed.class {
+                Class::Flow | Class::IcmpError if steering.has_marks() && self.shard.next_hops.is_local(key.src()) => {
+                    steering.owner_from_own(&key)
+                }
                 Class::Flow | Class::IcmpError | Class::TunnelError => steering.owner(&key),
                 Class::Fragment => steering.fragment_owner(&key),
                 Class::Other | Class::Neighbor | Class::Refused(_) => self.egress.peers.own,

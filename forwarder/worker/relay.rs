@@ -39,22 +39,23 @@ impl<P: Port> Worker<P> {
         let conn = self.shard.table.conn(hit.id);
         let next_hops = &self.shard.next_hops;
         let server = ServerId(conn.server);
-        // Of a server that was removed nobody knows that it had a tunnel (recorded).
         let ours = hit.direction == Direction::Inbound
             && conn.method() == Method::Tun
-            && self.shard.shared.live.is_available(server)
             && outer.destination_bytes()[..] == *conn.server_bytes()
             && next_hops.is_local(outer.source().into())
             && next_hops.is_local(Ipv4::of(error)?.destination().into());
         let inner_at = outer_at + tun::inner_at(&error[outer_at..], |_| true).filter(|_| ours)?;
         let (kind, code) = (message.kind(), message.code());
+        // Of a removed server nobody knows that it had a tunnel; but the path's MTU is learned (recorded).
+        let is_known = self.shard.shared.live.is_available(server);
         if (kind, code) != (UNREACHABLE, FRAGMENTATION_NEEDED) {
-            return Some((inner_at, Cause::Relayed { kind, code, rest: 0 }));
+            return is_known.then_some((inner_at, Cause::Relayed { kind, code, rest: 0 }));
         }
         let port_mtu = self.shard.tunnel_mtu(hit);
         let (tunnel, path_mtu) = self.shard.shared.tunnels.learn_path_mtu(server, message.mtu_v4(), port_mtu, now);
         let rest = tunnel.inner_bytes_max(usize::from(path_mtu), false) as u32;
         // A client that allows fragments does not look for the path's MTU.
-        Ipv4::of(&error[inner_at..])?.dont_fragment().then_some((inner_at, Cause::Relayed { kind, code, rest }))
+        let heeds = is_known && Ipv4::of(&error[inner_at..])?.dont_fragment();
+        heeds.then_some((inner_at, Cause::Relayed { kind, code, rest }))
     }
 }
