@@ -57,8 +57,9 @@ fn the_host_gets_its_packets_as_they_came() {
 #[test]
 fn the_conn_hears_what_the_host_answers() {
     const BOTH: u8 = tcp::FIN | tcp::ACK;
-    // Who says what, the state afterwards.
-    let ends: [(&str, &[(bool, u8, &str)]); 3] = [
+    // Does the host say it, what, the state afterwards.
+    type Said = (bool, u8, &'static str);
+    let ends: [(&str, &[Said]); 3] = [
         ("RST", &[(true, tcp::RST, "CLOSE")]),
         ("the client closes", &[(false, BOTH, "CLOSE_WAIT"), (true, BOTH, "TIME_WAIT")]),
         ("the server closes", &[(true, BOTH, "FIN_WAIT"), (false, BOTH, "TIME_WAIT")]),

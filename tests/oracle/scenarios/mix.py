@@ -136,7 +136,7 @@ class Mix:
         # a conn that a new one replaces goes with the next tick of the kernel's clock
         before = [g for g in self.flows if all(f[k] == g[k] for k in ('proto', 'c', 'cp', 'v', 'vp'))]; same = bool(before)
         payload, what = self.segment(f['proto'], f['c'], f['cp'], f['v'], f['vp'], first)
-        out = self.step('c', '%s %s > %s %s' % (f['proto'], hp(f['c'], f['cp']), hp(f['v'], f['vp']), what), self.packet(f['c'], f['v'], f['proto'], payload), wait=0.012 if same and (first or what in ('flags 02', 'chunk 1')) else 0)
+        out = self.step('c', '%s %s > %s %s' % (f['proto'], hp(f['c'], f['cp']), hp(f['v'], f['vp']), what), self.packet(f['c'], f['v'], f['proto'], payload), wait=0.012 if same and (first or what in ('flags 02', 'flags 12', 'chunk 1')) else 0)
         got = [x for side, x in out if side == 's']
         if got:
             x = decode(got[0])
