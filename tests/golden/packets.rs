@@ -65,7 +65,7 @@ pub struct Replay<'a> {
     template: Option<(ServiceKey, ServerSpec)>,
     ids: Ids,
     /// When the case began, by the lab's clock.
-    began_ms: Option<u64>,
+    began_ms: Option<i64>,
 }
 
 impl<'a> Replay<'a> {
@@ -147,8 +147,10 @@ impl<'a> Replay<'a> {
 
     /// The milliseconds until so long after the case began.
     fn until(&mut self, ms: u64) -> u64 {
-        let began_ms = *self.began_ms.get_or_insert(self.lab.now_ms - ms);
-        (began_ms + ms).saturating_sub(self.lab.now_ms)
+        // Before a case's first step more time may have gone by than the lab has run.
+        let (now_ms, ms) = (self.lab.now_ms as i64, ms as i64);
+        let began_ms = *self.began_ms.get_or_insert(now_ms - ms);
+        (began_ms + ms - now_ms).max(0) as u64
     }
 
     /// Puts a frame in, on any worker's queue.
