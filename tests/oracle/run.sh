@@ -14,7 +14,12 @@ shift $((OPTIND - 1))
 [ $# -ge 2 ] || { sed -n 2,6p "$0" >&2; exit 2; }
 scenario=$1 out=$2
 shift 2
-[ -e "$cache/initramfs.cpio" ] || "$here/build.sh" "$cache" >&2 || exit 125
+# Two that begin together build once.
+mkdir -p "$cache"
+(
+    flock 9
+    [ -e "$cache/initramfs.cpio" ] || "$here/build.sh" "$cache" >&2
+) 9>"$cache/lock" || exit 125
 
 work=$(mktemp -d "$cache/run.XXXXXX")
 trap 'rm -rf "$work"' EXIT
