@@ -74,7 +74,7 @@ install:
 deb:
 	@setup/deb.sh "$(BUILT)" "$(DEB)"
 
-# The kernel itself is asked what the recordings of tests/golden say: some 25 minutes of emulation.
+# The kernel itself is asked what the recordings of tests/golden say: some 15 minutes of emulation.
 oracle:
 	@SETUP_LIST=$(CURDIR)/tests/oracle/packages.txt setup/setup.sh
 	tests/oracle/record.sh $(TARGET)/oracle/golden

@@ -1,5 +1,5 @@
 #!/bin/bash
-# Records everything anew from the real kernel, in the formats of tests/golden. Some 25 minutes on two idle cores.
+# Records everything anew from the real kernel, in the formats of tests/golden. Some 15 minutes on two idle cores.
 # usage: record.sh FOLDER
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
