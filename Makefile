@@ -4,7 +4,7 @@
 #   make test                 set up, then every check and every test; end to end only as root
 #   make appliance [KINDS=…]  the director on bound NICs, in virtual machines: as root, minutes
 #   make oracle               record the kernel's IPVS anew, in a virtual machine, and replay it
-#   make fuzz [SEEDS="1 20"]  random mixes, recorded and replayed at once
+#   make fuzz [SEEDS="1 20"]  random packets and scheduler decisions, recorded and replayed at once
 #   make setup | build | bench | clean
 #
 #   make install [PREFIX=/usr/local] [DESTDIR=]   what `make build` built, where it is used; as root

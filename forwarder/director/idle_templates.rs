@@ -2,15 +2,13 @@
 //! what controls no conn there and never controlled one that was established ends (measured: `tests/oracle/scenarios/drop_entry.py`).
 
 use super::Control;
+use super::orphans::{TEMPLATE_PARTS_PER_TURN, TEMPLATE_PLACES_PER_PART};
 use crate::pipeline::defense::Up;
 
 /// Milliseconds between two looks.
 const LOOK_MS: u64 = 1_000;
 /// One of so many places a second.
 const SHARE: usize = 32;
-/// Places that one turn looks at, in parts: each holds a lock that workers take for new conns.
-const PLACES_PER_TURN: usize = 4_096;
-const PLACES_PER_PART: usize = 256;
 
 /// This second's places.
 pub(super) struct IdleTemplates {
@@ -39,12 +37,12 @@ impl Control {
             idle.left = if up { templates.places().div_ceil(SHARE) } else { 0 };
         }
         let idle = &mut self.idle_templates;
-        for _ in 0..PLACES_PER_TURN / PLACES_PER_PART {
+        for _ in 0..TEMPLATE_PARTS_PER_TURN {
             if idle.left == 0 {
                 break;
             }
-            let next = templates
-                .drop_places(idle.from, PLACES_PER_PART.min(idle.left), self.now.tick, |template| template.assured);
+            let count = TEMPLATE_PLACES_PER_PART.min(idle.left);
+            let next = templates.drop_places(idle.from, count, self.now.tick, |template| template.assured);
             // A part ends with its lock's places, and behind the last come the first.
             let end = next.unwrap_or(templates.places());
             idle.left = idle.left.saturating_sub(end - idle.from);

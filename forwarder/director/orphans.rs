@@ -14,9 +14,10 @@ use crate::worker::rings::Order;
 const DELAY_MS: u64 = 4;
 /// Templates wait so long at most for the workers.
 const PATIENCE_MS: u64 = 2_000;
-/// Places of templates that one turn looks at, and in how many parts: each holds a lock that workers take for new conns.
-const PLACES_PER_TURN: usize = 4_096;
-const PLACES_PER_PART: usize = 256;
+/// One turn of a walk through all templates looks at so many parts of so many places: a part holds a lock that workers take for
+/// new conns.
+pub(super) const TEMPLATE_PARTS_PER_TURN: usize = 16;
+pub(super) const TEMPLATE_PLACES_PER_PART: usize = 256;
 
 /// What is still to be done.
 #[derive(Default)]
@@ -63,8 +64,8 @@ impl Control {
         }
         let is_wanted = |template: &conntrack::Template| live.is_available(ServerId(template.server));
         let mut from = walk.from;
-        for _ in 0..PLACES_PER_TURN / PLACES_PER_PART {
-            from = self.shared.templates.drop_places(from, PLACES_PER_PART, self.now.tick, is_wanted)?;
+        for _ in 0..TEMPLATE_PARTS_PER_TURN {
+            from = self.shared.templates.drop_places(from, TEMPLATE_PLACES_PER_PART, self.now.tick, is_wanted)?;
         }
         Some(Templates { from, ..walk })
     }

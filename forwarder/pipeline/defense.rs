@@ -1,6 +1,7 @@
 //! What a worker does against floods of new flows: drop some of their first packets (drop_packet), end conns that stay half
-//! open and some of those that are idle (drop_entry), believe TCP less (secure_tcp). Each of the three never, always, or while memory is short: while the free
-//! places of the worker's conn table are fewer than `amemthresh` pages of 4096 bytes. Looked at once a second, as by the kernel.
+//! open and some of those that are idle (drop_entry), believe TCP less (secure_tcp). Each of the three never, always, or while
+//! memory is short: while the free places of the worker's conn table are fewer than `amemthresh` pages of 4096 bytes. Looked
+//! at once a second, as by the kernel.
 
 use super::{Now, Shard};
 use crate::services::{Defense, Policy};

@@ -44,14 +44,6 @@ pub struct ServiceSpec {
     pub steer: Steer,
 }
 
-impl ServiceSpec {
-    /// Do the conns of a service with this key go to the port that the client sent to, whatever their server's? Those of a
-    /// persistent service of all ports do (recorded).
-    pub fn keeps_ports(&self, key: ServiceKey) -> bool {
-        self.persistence.is_some() && key.is_of_all_ports()
-    }
-}
-
 /// Everything a real server is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ServerSpec {

@@ -2,7 +2,7 @@
 //! does not know each conn. So a removed service is steered as it was while its servers are remembered, and a service that
 //! may take flows of another one, present or remembered, is steered like it. With one worker nobody asks.
 
-use super::{Book, Refused, ServerSpec};
+use super::{Book, Refused, ServerSpec, ServiceSpec};
 use crate::services::live::ServerId;
 use crate::services::{MarkRule, ServiceKey};
 use crate::steer::{Marked, Places, Served, Steer, Steering};
@@ -16,6 +16,14 @@ const FORMER_RULES_MAX: usize = 1024;
 /// Every service of marks.
 const MARKS: RangeInclusive<ServiceKey> =
     ServiceKey::Mark { mark: 0, v6: false }..=ServiceKey::Mark { mark: u32::MAX, v6: true };
+
+impl ServiceSpec {
+    /// Do the conns of a service with this key go to the port that the client sent to, whatever their server's? Those of a
+    /// persistent service of all ports do (recorded).
+    pub fn keeps_ports(&self, key: ServiceKey) -> bool {
+        self.persistence.is_some() && key.is_of_all_ports()
+    }
+}
 
 impl Book {
     /// A service, present or remembered, that may have conns of flows that this one would take, and is steered otherwise.
