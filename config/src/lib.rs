@@ -54,7 +54,7 @@
 //! | | `netmask` | one host | `"255.255.255.0"`, or a prefix length |
 //! | | `one_packet` | `false` | with UDP or a mark |
 //! | | `steer` | `"source"` | `"source"`, `"tuple"`: what tells the worker that owns a flow; `"tuple"` without nat servers |
-//! | `[[service.real_server]]` | `address` | needed | RIP with port; an own address with dr or tun, if its port has a `host` |
+//! | `[[service.real_server]]` | `address` | needed | RIP with port; an own address with nat, dr or tun, if its port has a `host` |
 //! | | `method` | needed | `"nat"`, `"dr"`, `"tun"`, `"fullnat"` |
 //! | | `tunnel` | `"ipip"` | `"ipip"`, `"gre"`, `"gue"` |
 //! | | `tunnel_port` | `6080` | gue's UDP port |

@@ -213,14 +213,13 @@ fn read_address(value: &Value, matching: Option<&Matching>) -> Option<SocketAddr
 fn check_address(value: &Value, rip: IpAddr, method: Option<Method>, surroundings: &Surroundings) -> Option<()> {
     let network = surroundings.network;
     let message = if let Some(port) = network.own(rip) {
-        // The host gets packets as they are; what it sends is not translated.
-        let as_they_are = matches!(method, Some(Method::Dr | Method::Tun(_)));
-        if as_they_are && port.host.is_some() {
+        // With FullNAT the host would have to answer an address of the director.
+        if method != Some(Method::FullNat) && port.host.is_some() {
             return Some(());
         }
         format!(
             "found {rip}, an address of port {}; must be another host's: the director serves nothing itself, and its host \
-             only with dr or tun, if the port has a `host`",
+             only with nat, dr or tun, if the port has a `host`",
             port.name
         )
     } else if surroundings.local_addresses.contains(&rip) {

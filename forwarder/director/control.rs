@@ -119,7 +119,8 @@ impl Control {
         let shared = Arc::new(Shared {
             live: LiveTable::new(config.director.servers_max as usize, SERVICES_MAX),
             tunnels: Tunnels::new(config.director.servers_max as usize),
-            first_packets: Default::default(),
+            until_drop: Default::default(),
+            host_serves: Default::default(),
             templates: Templates::new(config.director.templates_max as usize, Seed::from_u64(seed), now.tick),
         });
         let mut neighbors = network::neighbors(&config, macs, now);

@@ -9,6 +9,7 @@ use super::planned::Planned;
 use super::{Batch, Class, Now, Parsed, Reason, Shard, Step, Tell};
 use crate::neigh::NextHopId;
 use crate::services::{Persistence, RealServer, ServerId, Service, ServiceKey, Services};
+use crate::steer::Steer;
 use crate::wire::protocol;
 use conntrack::states::tcp::{self, State};
 use conntrack::states::{self, Seen, sctp};
@@ -135,7 +136,7 @@ impl Shard {
             };
             return;
         };
-        if self.defenses.drops_packet(&self.shared.first_packets) {
+        if self.defenses.drops_packet(&self.shared.until_drop) {
             steps[i] = Step::Refuse(Reason::DropPacket, None);
             return;
         }
@@ -240,7 +241,7 @@ impl Shard {
         let kept = entry.template().and_then(|template| self.follow_template(service, ServerId(template.server)));
         let mut first = match kept {
             Some(server) => {
-                let first = self.first(parsed, self.at_home(server));
+                let first = self.first(parsed, self.at_home(service, server));
                 shared.live.bind(server.id, first.active);
                 first
             }
@@ -274,12 +275,15 @@ impl Shard {
         (server.weight > 0 || !self.services.policy.expire_quiescent_template).then_some(server)
     }
 
-    /// A real server that is the director itself gets the packets of DR and TUN as they are, and no wire sees them. Only a
-    /// server without a next hop can be one, so nearly all need no look-up.
-    fn at_home(&self, server: RealServer) -> RealServer {
+    /// A real server that is the director itself gets the packets of DR and TUN as they are, and no wire sees them; those of
+    /// FullNAT with the client's address, for its replies come by here anyway. Only a server without a next hop can be one, so
+    /// nearly all need no look-up.
+    fn at_home(&self, service: &Service, server: RealServer) -> RealServer {
         match server.method {
-            Method::Dr | Method::Tun if server.next_hop.is_none() && self.next_hops.is_local(server.address) => {
-                RealServer { method: Method::Local, next_hop: None, ..server }
+            _ if server.next_hop.is_some() => server,
+            Method::Dr | Method::Tun if self.is_own(server.address) => RealServer { method: Method::Local, ..server },
+            Method::FullNat if service.steer == Steer::Source && self.is_own(server.address) => {
+                RealServer { method: Method::Nat, ..server }
             }
             _ => server,
         }
@@ -291,7 +295,7 @@ impl Shard {
         let moment = Moment { now_ms: now.ms, random: self.random.u64(..) };
         let live = &self.shared.live;
         let mut pool = service.lock(live);
-        let first = self.first(parsed, self.at_home(pool.pick(&flow, &moment)?));
+        let first = self.first(parsed, self.at_home(service, pool.pick(&flow, &moment)?));
         live.bind(first.server.id, first.active);
         Some(first)
     }

@@ -107,6 +107,12 @@ impl StationMac {
         Self(u64::from_le_bytes([a, b, c, d, e, f, 0, 0]))
     }
 
+    /// The MAC's bytes.
+    pub fn bytes(self) -> [u8; 6] {
+        let [a, b, c, d, e, f, ..] = self.0.to_le_bytes();
+        [a, b, c, d, e, f]
+    }
+
     #[inline(always)]
     fn is_destination(self, ethernet: &[u8; ETHERNET_BYTES]) -> bool {
         let [a, b, c, d, e, f, g, h, ..] = *ethernet;

@@ -30,8 +30,6 @@ pub struct Defenses {
     pub secure_tcp: bool,
     /// Of so many first packets one is dropped. 0: none.
     drop_rate: u64,
-    /// Which one: the last of them, or the first (recorded).
-    drops_last: bool,
     /// Half-open conns are ended, and some idle ones.
     drop_entry: bool,
     /// By the packets that idle conns had: how many of those are still to be passed over.
@@ -48,13 +46,12 @@ impl Defenses {
         self.look_ms = 0;
     }
 
-    /// Is this first packet of a flow one of those that are dropped? All workers count together, as they do conns.
+    /// Is this first packet of a flow one of those that are dropped? All workers count together, as they do conns. Another rate
+    /// is in force from the next dropped one on (recorded).
     #[inline]
-    pub fn drops_packet(&self, first_packets: &AtomicU64) -> bool {
-        self.drop_rate > 0 && {
-            let counted = first_packets.fetch_add(1, Relaxed) + u64::from(self.drops_last);
-            counted.is_multiple_of(self.drop_rate)
-        }
+    pub fn drops_packet(&self, until_drop: &AtomicU64) -> bool {
+        let next = |left: u64| Some(if left <= 1 { self.drop_rate } else { left - 1 });
+        self.drop_rate > 0 && until_drop.fetch_update(Relaxed, Relaxed, next).is_ok_and(|left| left <= 1)
     }
 
     /// Which are up now.
@@ -76,7 +73,7 @@ impl Defenses {
     }
 
     #[cold]
-    fn look(&mut self, policy: &Policy, table: &Table, random: u64) {
+    fn look(&mut self, policy: &Policy, table: &Table, until_drop: &AtomicU64, random: u64) {
         let free = table.conns_max() - table.len();
         let missing = u64::from(policy.amemthresh).saturating_sub(pages_of_conns(free, table.conns_max()));
         let is_up = |defense| match defense {
@@ -87,10 +84,12 @@ impl Defenses {
         self.secure_tcp = is_up(policy.secure_tcp);
         self.drop_entry = is_up(policy.drop_entry);
         match policy.drop_packet {
+            // The last of so many (recorded).
             Defense::WhenShort if missing > 0 => {
-                (self.drop_rate, self.drops_last) = (u64::from(policy.amemthresh) / missing, true);
+                self.drop_rate = u64::from(policy.amemthresh) / missing;
+                until_drop.store(self.drop_rate, Relaxed);
             }
-            Defense::Always => (self.drop_rate, self.drops_last) = (policy.am_droprate.into(), false),
+            Defense::Always => self.drop_rate = policy.am_droprate.into(),
             Defense::WhenShort | Defense::Never => self.drop_rate = 0,
         }
         if self.drop_entry {
@@ -106,7 +105,7 @@ impl Shard {
     pub fn defend(&mut self, now: Now, unused: impl FnMut(TemplateId)) {
         if now.ms >= self.defenses.look_ms {
             let random = self.random.u64(..);
-            self.defenses.look(&self.services.policy, &self.table, random);
+            self.defenses.look(&self.services.policy, &self.table, &self.shared.until_drop, random);
             self.defenses.look_ms = now.ms + LOOK_MS;
             self.counts.defenses = self.defenses.up().to_bits();
         }

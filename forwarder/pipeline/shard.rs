@@ -13,8 +13,9 @@ use crate::stats::Counts;
 use arrayvec::ArrayVec;
 use conntrack::{Conn, ConnId, Table, TemplateId, Templates, Verdict};
 use crossbeam::utils::CachePadded;
+use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 
 /// What all workers share: changed when conns come, change state or go, never per packet.
 pub struct Shared {
@@ -24,8 +25,10 @@ pub struct Shared {
     pub templates: Templates,
     /// What packets to real servers behind tunnels travel in.
     pub tunnels: Tunnels,
-    /// First packets of flows that drop_packet has looked at.
-    pub first_packets: AtomicU64,
+    /// First packets of flows until drop_packet drops one.
+    pub until_drop: AtomicU64,
+    /// There has been a NAT conn whose real server is the host: what the host sends may be its replies.
+    pub host_serves: AtomicBool,
 }
 
 /// What one worker forwarded, by real server.
@@ -102,6 +105,12 @@ impl Shard {
     pub fn end_now(&mut self, id: ConnId) -> Option<TemplateId> {
         self.shared.settle(self.table.conn(id));
         self.table.remove(id).template()
+    }
+
+    /// Is a real server with this address the director itself? No wire leads to a loopback address.
+    #[cold]
+    pub fn is_own(&self, server: IpAddr) -> bool {
+        server.is_loopback() || self.next_hops.is_local(server)
     }
 
     /// Did this burst end any conn?

@@ -81,6 +81,13 @@ impl Shard {
         }
     }
 
+    /// Is a packet with this key from a conn's real server whose packets are translated?
+    #[cold]
+    pub fn is_translated(&self, reply: &Key, now: Now) -> bool {
+        let hit = self.table.find_hashed(reply, self.table.hash(reply), now.tick);
+        hit.is_some_and(|hit| hit.direction == Direction::Outbound)
+    }
+
     /// What the host sends. If it is the real server of a conn, the conn hears of it as of any server's reply (recorded).
     #[cold]
     pub fn follow_host(&mut self, parsed: &Parsed, reply: &Key, now: Now) {

@@ -7,12 +7,11 @@ use super::reassemble::is_chain;
 use crate::fragments::Cut;
 use crate::neigh::Route;
 use crate::pipeline::classify::ETHERNET_BYTES;
-use crate::pipeline::{Class, Fate, Now, Parsed, Reason, Tell};
+use crate::pipeline::{Fate, Now, Parsed, Reason, Tell};
 use crate::port::{Frame, Port};
 use crate::rewrite::icmp::{self, Cause};
 use crate::rewrite::reset::reset;
-use crate::wire::{self, protocol, tcp};
-use conntrack::Hit;
+use crate::wire::{self, protocol};
 use std::net::IpAddr;
 
 /// Longest answer made in place, Ethernet header included. (An echo reply is as long as its request and has its own frame.)
@@ -49,31 +48,21 @@ impl<P: Port> Worker<P> {
         }
     }
 
-    /// A packet of a conn whose real server is the director itself: as it came, to the host that carries the VIP; who else would
-    /// answer says that nothing listens (recorded), and a RST ends the conn as a server's does.
-    #[cold]
-    pub(super) fn deliver(&mut self, frame: P::Frame, parsed: &Parsed, hit: Hit, now: Now) {
-        let port = usize::from(parsed.port);
-        let (_, destination) = addresses(&frame.bytes()[usize::from(parsed.l3)..]);
-        if self.is_hosts(port, destination) {
-            return self.pass(port, &frame);
-        }
-        if parsed.class == Class::Flow && parsed.protocol == protocol::TCP && parsed.signal & tcp::RST == 0 {
-            self.shard.saw_reset(hit, now);
-        }
-        self.answer(port, frame, parsed, now);
-    }
-
     /// A packet that neither a conn nor the host takes. For an own address it is answered as a host does, for another one it
     /// is routed.
     pub(super) fn answer(&mut self, port: usize, frame: P::Frame, parsed: &Parsed, now: Now) {
+        let (_, destination) = addresses(&frame.bytes()[usize::from(parsed.l3)..]);
+        match self.shard.next_hops.is_local(destination) {
+            true => self.answer_own(port, frame, parsed, now),
+            false => self.route(port, frame, parsed, now),
+        }
+    }
+
+    /// A packet for an own address at which nothing listens.
+    pub(super) fn answer_own(&mut self, port: usize, frame: P::Frame, parsed: &Parsed, now: Now) {
         let mut room = [0; icmp::ERROR_BYTES_MAX];
         let l3 = packet(&frame, parsed, &mut room);
         let l4 = usize::from(parsed.l4 - parsed.l3);
-        let (_, destination) = addresses(l3);
-        if !self.shard.next_hops.is_local(destination) {
-            return self.route(port, frame, parsed, now);
-        }
         let fate = match parsed.protocol {
             protocol::TCP => self.say(port, l3, now, |room, _| reset(room, l3, l4)).fate(),
             protocol::UDP => self.tell(port, l3, Cause::PortUnreachable, now).fate(),
@@ -123,30 +112,35 @@ impl<P: Port> Worker<P> {
     }
 
     /// An ICMP error about what a DR or TUN server answered from the VIP and by way of the director. It is for that address, and
-    /// takes the way of any error that a router sends there: to the conn's real server (recorded). So it is worked on behind
-    /// this burst, as if it had come like the frame with this Ethernet header.
+    /// takes the way of any error that a router sends there: to the conn's real server (recorded).
     #[cold]
     fn tell_real_server(&mut self, port: usize, ethernet: &[u8], packet: &[u8], cause: Cause, now: Now) -> Said {
         let Some(source) = self.shard.next_hops.source_towards(port as u16, addresses(packet).0) else {
             return Said::Nothing;
         };
+        self.say_here(port, ethernet, now, |room, id| error_from(source, room, packet, cause, id))
+    }
+
+    /// Works on what `build` writes behind this burst, as if it had come like the frame with this Ethernet header.
+    pub(super) fn say_here(
+        &mut self,
+        port: usize,
+        ethernet: &[u8],
+        now: Now,
+        build: impl FnOnce(&mut [u8], u16) -> Option<usize>,
+    ) -> Said {
         if !self.answers.allows(now.ms) {
             return Said::Unsaid(Reason::AnswerLimited);
         }
         let mut room = [0; ROOM_BYTES];
         room[..ETHERNET_BYTES].copy_from_slice(ethernet);
-        let (l3, id) = (&mut room[ETHERNET_BYTES..], self.shard.random.u16(..));
-        let built = match source {
-            IpAddr::V4(source) => icmp::error(l3, packet, cause, &source.octets(), id),
-            IpAddr::V6(source) => icmp::error(l3, packet, cause, &source.octets(), id),
-        };
-        let Some(bytes) = built else {
+        let Some(bytes) = build(&mut room[ETHERNET_BYTES..], self.shard.random.u16(..)) else {
             self.answers.give_back();
             return Said::Nothing;
         };
         match self.egress.make(port, &room[..ETHERNET_BYTES + bytes], &mut self.shard.counts) {
-            Some(error) => {
-                self.whole.push((error, port as u16));
+            Some(made) => {
+                self.whole.push((made, port as u16));
                 Said::Yes
             }
             None => Said::Unsaid(Reason::NoBuffer),
@@ -171,12 +165,7 @@ impl<P: Port> Worker<P> {
             _ => next_hops.source_towards(port as u16, sender),
         };
         match source {
-            Some(IpAddr::V4(source)) => {
-                self.say(port, packet, now, |room, id| icmp::error(room, packet, cause, &source.octets(), id))
-            }
-            Some(IpAddr::V6(source)) => {
-                self.say(port, packet, now, |room, id| icmp::error(room, packet, cause, &source.octets(), id))
-            }
+            Some(source) => self.say(port, packet, now, |room, id| error_from(source, room, packet, cause, id)),
             None => Said::Unsaid(Reason::AnswerLimited),
         }
     }
@@ -276,6 +265,14 @@ impl<P: Port> Worker<P> {
             Route::OnLink { port, address } => Some((usize::from(port), Towards::Neighbor { port, address })),
             Route::Local | Route::Nobody | Route::Unreachable => None,
         }
+    }
+}
+
+/// Writes an ICMP error about `packet`, from an own address.
+pub(super) fn error_from(source: IpAddr, room: &mut [u8], packet: &[u8], cause: Cause, id: u16) -> Option<usize> {
+    match source {
+        IpAddr::V4(source) => icmp::error(room, packet, cause, &source.octets(), id),
+        IpAddr::V6(source) => icmp::error(room, packet, cause, &source.octets(), id),
     }
 }
 

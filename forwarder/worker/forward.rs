@@ -1,19 +1,19 @@
 //! The last stage for a frame that has a conn: next hop, TTL, MTU, rewrite, and out.
 
 use super::Worker;
-use super::cutting::{must_be_summed, sum_whole};
 use super::held::{Kept, Towards};
+use super::translate::translate;
 use crate::fragments::Cut;
 use crate::neigh::{NextHopId, NextHopState, Route};
 use crate::pipeline::classify::ETHERNET_BYTES;
 use crate::pipeline::{Class, Fate, Now, Parsed, Reason, Shard, Tell};
 use crate::port::{Burst, Frame, Port};
-use crate::rewrite::icmp::{Cause, Translation};
+use crate::rewrite::icmp::Cause;
 use crate::rewrite::tun::Tunnel;
-use crate::rewrite::{Endpoint, fullnat, icmp, nat, ttl, tun};
+use crate::rewrite::{ttl, tun};
 use crate::services::ServerId;
 use crate::wire::Ipv4;
-use conntrack::{Conn, Direction, Hit, Method};
+use conntrack::{Direction, Hit, Method};
 use std::net::IpAddr;
 
 const ETHERTYPE_AT: usize = 12;
@@ -53,8 +53,8 @@ impl<P: Port> Worker<P> {
                 Ok(towards) => self.hold(frame, towards, Kept { cut, routed_from: None }, now),
                 Err((reason, tell)) => self.refuse(port, frame, parsed, reason, tell, now),
             },
-            // Of such a conn nothing leaves, so no packet of it finds a way.
-            Err(_) if self.shard.table.conn(hit.id).method() == Method::Local => self.deliver(frame, parsed, hit, now),
+            // Of such a conn nothing leaves in this direction, so no packet of it finds a way.
+            Err(_) if self.shard.is_at_home(hit) => self.deliver(frame, parsed, hit, now),
             Err((reason, tell)) => self.refuse(port, frame, parsed, reason, tell, now),
         }
     }
@@ -193,36 +193,13 @@ impl Shard {
                 name_anew(&mut frame.bytes_mut()[usize::from(parsed.l3)..], id as u16);
             }
         }
-        let l3 = &mut frame.bytes_mut()[usize::from(parsed.l3)..];
-        let l4 = usize::from(parsed.l4 - parsed.l3);
-        let rewritten = matches!(conn.method(), Method::Nat | Method::FullNat);
-        let summed_whole = chained && rewritten && must_be_summed(l3, l4, parsed, conn);
-        match (conn.method(), hit.direction) {
-            (Method::Tun, _) => {
+        match conn.method() {
+            Method::Tun => {
                 let id = self.random.u16(..);
                 self.encapsulate(frame, parsed, hit, hop, (tunnel, id))?;
             }
-            (Method::Nat | Method::FullNat, direction) if parsed.class == Class::IcmpError => {
-                if !icmp::translate(l3, l4, &error_translation(conn, direction)) {
-                    return Err((Reason::IcmpUnmatched, None));
-                }
-            }
-            (Method::Nat, Direction::Inbound) => {
-                nat::translate_destination(l3, l4, parsed.protocol, conn.server_bytes(), conn.server_port());
-            }
-            (Method::Nat, Direction::Outbound) => {
-                nat::translate_source(l3, l4, parsed.protocol, conn.vip_bytes(), conn.vip_port());
-            }
-            (Method::FullNat, Direction::Inbound) => {
-                fullnat::translate(l3, l4, parsed.protocol, local(conn), real_server(conn));
-            }
-            (Method::FullNat, Direction::Outbound) => {
-                fullnat::translate(l3, l4, parsed.protocol, vip(conn), client(conn));
-            }
-            (Method::Dr | Method::Local | Method::Bypass, _) => {}
-        }
-        if summed_whole {
-            sum_whole(frame, parsed);
+            Method::Nat | Method::FullNat => translate(frame, parsed, conn, hit.direction)?,
+            Method::Dr | Method::Local | Method::Bypass => {}
         }
         Ok(Ready { hop, cut })
     }
@@ -342,6 +319,8 @@ impl Shard {
         match self.next_hops.route(to) {
             Route::Via(id) => Ok(Towards::Hop(id)),
             Route::OnLink { port, address } => Ok(Towards::Neighbor { port, address }),
+            // Nobody is told (recorded).
+            Route::Nobody if to.is_loopback() => Err((Reason::NoRoute, None)),
             Route::Local | Route::Nobody | Route::Unreachable => Err((Reason::NoRoute, Some(Tell::HostUnreachable))),
         }
     }
@@ -354,41 +333,4 @@ fn name_anew(l3: &mut [u8], id: u16) {
     if let Some(ip) = Ipv4::of_mut(l3).filter(|ip| ip.version() == 4) {
         ip.set_id(id);
     }
-}
-
-/// How an ICMP error about the conn is translated when it goes in this direction.
-fn error_translation(conn: &Conn, direction: Direction) -> Translation<'_> {
-    let full = conn.method() == Method::FullNat;
-    match direction {
-        // Quotes a reply (VIP → client); the server must see its own packet (server → client or local address).
-        Direction::Inbound => Translation {
-            source: full.then(|| conn.local_bytes()),
-            destination: Some(conn.server_bytes()),
-            quoted_source: Some(real_server(conn)),
-            quoted_destination: full.then(|| local(conn)),
-        },
-        // Quotes a request (client or local address → server); the client must see its own packet (client → VIP).
-        Direction::Outbound => Translation {
-            source: Some(conn.vip_bytes()),
-            destination: full.then(|| conn.client_bytes()),
-            quoted_source: full.then(|| client(conn)),
-            quoted_destination: Some(vip(conn)),
-        },
-    }
-}
-
-fn client(conn: &Conn) -> Endpoint<'_> {
-    Endpoint { address: conn.client_bytes(), port: conn.client_port() }
-}
-
-fn vip(conn: &Conn) -> Endpoint<'_> {
-    Endpoint { address: conn.vip_bytes(), port: conn.vip_port() }
-}
-
-fn real_server(conn: &Conn) -> Endpoint<'_> {
-    Endpoint { address: conn.server_bytes(), port: conn.server_port() }
-}
-
-fn local(conn: &Conn) -> Endpoint<'_> {
-    Endpoint { address: conn.local_bytes(), port: conn.local_port() }
 }

@@ -7,8 +7,10 @@ use crate::host::ring::Unpassed;
 use crate::pipeline::classify::{StationMac, classify, no_key};
 use crate::pipeline::{Class, Fate, Now, Parsed, Reason, Shard};
 use crate::port::{BURST, Frame, Port};
+use crate::rewrite::ttl;
 use conntrack::Key;
 use std::net::IpAddr;
+use std::sync::atomic::Ordering::Relaxed;
 
 /// Frames of the host that a busy turn sends; an idle one sends a burst.
 const FRAMES_PER_BUSY_TURN: usize = 4;
@@ -57,25 +59,23 @@ impl<P: Port> Worker<P> {
         self.shard.counts.count(fate);
     }
 
-    /// Sends what the host wants sent, as it is. What it says as a conn's real server, the conn's owner hears first. True: there
-    /// was something.
+    /// Sends what the host wants sent. What it says as a conn's real server goes through the conn's owner. True: there was
+    /// something.
     pub(super) fn send_for_host(&mut self, busy: bool, now: Now) -> bool {
         let count = if busy { FRAMES_PER_BUSY_TURN } else { BURST };
         for number in 0..count {
             let Some((port, frame)) = self.host.take(&mut self.host_room) else { return number > 0 };
-            let (port, reply, own) = (usize::from(port), reply_of_conn(&self.shard, frame), self.egress.peers.own);
-            let owner = reply.map_or(own, |(_, reply)| self.shard.services.steering.owner(&reply.reversed()));
-            if let Some((parsed, reply)) = reply.filter(|_| owner == own) {
-                self.shard.follow_host(&parsed, &reply, now);
-            }
+            let (port, reply, own) = (usize::from(port), Reply::of(&self.shard, frame), self.egress.peers.own);
             let counts = &mut self.shard.counts;
-            if owner == own {
-                self.egress.send_made(port, frame, counts);
-            } else if let Some(frame) = self.egress.make(port, frame, counts) {
-                self.egress.hand(owner, Handed::OfHost { frame, port: port as u16 }, counts);
-            } else {
+            let Some(frame) = self.egress.make(port, frame, counts) else {
                 counts.created += 1;
                 counts.count(Fate::Dropped(Reason::NoBuffer));
+                continue;
+            };
+            match reply {
+                Some(reply) if reply.owner == own => self.send_reply(frame, port, &reply, now),
+                Some(reply) => self.egress.hand(reply.owner, Handed::OfHost { frame, port: port as u16 }, counts),
+                None => self.egress.send(port, frame, counts),
             }
         }
         true
@@ -84,19 +84,48 @@ impl<P: Port> Worker<P> {
     /// A frame of the host that another worker took up, because this one would own its conn.
     #[cold]
     pub(super) fn send_for_peer(&mut self, frame: P::Frame, port: u16, now: Now) {
-        if let Some((parsed, reply)) = reply_of_conn(&self.shard, frame.bytes()) {
-            self.shard.follow_host(&parsed, &reply, now);
+        match Reply::of(&self.shard, frame.bytes()) {
+            Some(reply) => self.send_reply(frame, port.into(), &reply, now),
+            None => self.egress.send(port.into(), frame, &mut self.shard.counts),
         }
-        self.egress.send(usize::from(port), frame, &mut self.shard.counts);
+    }
+
+    /// What the host says as a NAT conn's real server is a reply like any other, but that no hop is behind it yet. All else leaves
+    /// as it is; a conn of a real server at home hears of it.
+    #[cold]
+    fn send_reply(&mut self, mut frame: P::Frame, port: usize, reply: &Reply, now: Now) {
+        if !self.shard.is_translated(&reply.key, now) {
+            self.shard.follow_host(&reply.parsed, &reply.key, now);
+            return self.egress.send(port, frame, &mut self.shard.counts);
+        }
+        let mac = self.egress.mac(port).bytes();
+        frame.bytes_mut()[..mac.len()].copy_from_slice(&mac);
+        ttl::restore(&mut frame.bytes_mut()[usize::from(reply.parsed.l3)..]);
+        self.walk_whole([(frame, port as u16)].into_iter().collect(), now);
     }
 }
 
-/// What the host says from an address of services: it may be a conn's real server.
-fn reply_of_conn(shard: &Shard, frame: &[u8]) -> Option<(Parsed, Key)> {
-    let (mut parsed, mut reply) = (Parsed::NOTHING, no_key());
-    // Whatever station it is for.
-    let station = StationMac::new(*frame.first_chunk()?);
-    classify(frame, 0, station, &mut parsed, &mut reply);
-    let may_be = parsed.class == Class::Flow && shard.services.steering.has_flows(reply.src());
-    may_be.then_some((parsed, reply))
+/// What the host says from an address that a real server may have.
+struct Reply {
+    parsed: Parsed,
+    key: Key,
+    /// The worker that owns its conn, if it has one.
+    owner: usize,
+}
+
+impl Reply {
+    fn of(shard: &Shard, frame: &[u8]) -> Option<Reply> {
+        let (mut parsed, mut key) = (Parsed::NOTHING, no_key());
+        // Whatever station it is for.
+        let station = StationMac::new(*frame.first_chunk()?);
+        classify(frame, 0, station, &mut parsed, &mut key);
+        let steering = &shard.services.steering;
+        let translated = || shard.shared.host_serves.load(Relaxed);
+        let owner = match parsed.class {
+            Class::Flow if steering.has_flows(key.src()) => steering.owner(&key.reversed()),
+            Class::Flow | Class::IcmpError if translated() => steering.owner_from_own(&key),
+            _ => return None,
+        };
+        Some(Reply { parsed, key, owner })
+    }
 }

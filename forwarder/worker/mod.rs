@@ -3,6 +3,7 @@
 
 mod answer;
 mod cutting;
+mod deliver;
 mod egress;
 mod forward;
 pub mod held;
@@ -14,6 +15,7 @@ mod reassemble;
 mod relay;
 pub mod rings;
 pub mod route;
+mod translate;
 
 use crate::director::WorkerParts;
 use crate::fragments::Waiting;

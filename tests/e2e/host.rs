@@ -12,7 +12,7 @@ use uvs::demo::plan::Protocol;
 use uvs::demo::wait::wait_until;
 
 use crate::programs::{self, DATAGRAM_BYTES};
-use site::{CLIENT, CLIENT6, HTTP, IPERF, SIDES, SOON, Side, Site, UVS0, endpoint};
+use site::{CLIENT, CLIENT6, HTTP, IPERF, OWN_BY_NAT, SIDES, SOON, Side, Site, UVS0, endpoint};
 
 /// What the router's neighbour entry of a VIP says before the director has announced it.
 const FORMER_MAC: &str = "02:00:00:00:0e:01";
@@ -108,6 +108,8 @@ fn routes(site: &mut Site) -> Result<(), Failure> {
             Ok(route.is_some_and(|route| &*route.origin == "host" && route.via == side.router.parse().ok()))
         })?;
         until_fetch(&site.client, side.vip, 80, "server")?;
+        until_fetch(&site.client, side.vip, OWN_BY_NAT, "machine")?;
+        until_fetch(&site.client, side.vip, HTTP, "machine")?;
     }
     // A server's own packets take the learned way, and the operator's one back.
     for (side, client) in SIDES.into_iter().zip([CLIENT, CLIENT6]) {

@@ -13,7 +13,7 @@ use crate::kit::{Lab, host_mac, port_mac};
 use crate::outcome::Outcome;
 use crate::recorder::Setup;
 use crate::recording::Side;
-use crate::shown;
+use crate::shown::{self, is_as_long};
 use serde::Deserialize;
 use std::collections::BTreeSet;
 use std::collections::HashMap;
@@ -21,12 +21,6 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use uvs::wire::build::Frame;
 use uvs::wire::tcp;
-
-/// The kernel rounds down what was left at some moment, and its timers are late by parts of a second.
-const SECONDS_OFF: u32 = 1;
-
-/// A template that comes to its end and controls conns lives on for so long.
-const REARM_S: u32 = 60;
 
 /// The first line of a file.
 #[derive(Deserialize)]
@@ -191,15 +185,9 @@ impl Replay {
         names.sort();
         names.dedup();
         for name in names {
-            let near = |one: u32, other: u32| {
-                let off = one.abs_diff(other);
-                // One of the two has given a template another minute already.
-                off <= SECONDS_OFF
-                    || is_template(name) && off.abs_diff(REARM_S) <= SECONDS_OFF && one.min(other) <= SECONDS_OFF
-            };
             match (kernel.get(name), own.get(name)) {
-                (Some(one), Some(other)) if near(*one, *other) => {}
-                (Some(left), None) | (None, Some(left)) if near(*left, 0) => going += 1,
+                (Some(one), Some(other)) if is_as_long(name, *one, *other) => {}
+                (Some(left), None) | (None, Some(left)) if is_as_long(name, *left, 0) => going += 1,
                 (one, other) => faults.push(format!("{name}\n  expected {one:?} s left\n  found    {other:?}")),
             }
         }
@@ -220,11 +208,6 @@ impl Replay {
         (places(&own) != places(&kernel) || off > going)
             .then(|| format!("servers\n  expected {kernel:?}\n  found    {own:?}"))
     }
-}
-
-/// Templates are listed with the client's port 0.
-fn is_template(conn: &str) -> bool {
-    conn.split(' ').nth(1).is_some_and(|client| client.ends_with(":0"))
 }
 
 /// As these recordings have a conn: they leave its server out.

@@ -34,6 +34,8 @@ pub const CLIENT: &str = "203.0.113.7";
 pub const CLIENT6: &str = "2001:db8:c::7";
 /// Port of the machine's and the server's nginx.
 pub const HTTP: u16 = 8080;
+/// Where a service listens whose real server is the machine itself, by NAT; on port HTTP there is one by DR.
+pub const OWN_BY_NAT: u16 = 81;
 /// Port of the server's iperf3, and of the machine's.
 pub const IPERF: u16 = 5201;
 
@@ -251,12 +253,19 @@ impl Site {
         );
         for side in SIDES {
             for vip in [side.vip, side.near_vip] {
-                for (protocol, port, server_port) in [("tcp", 80, HTTP), ("tcp", IPERF, IPERF), ("udp", IPERF, IPERF)] {
+                let services = [
+                    ("tcp", 80, "nat", side.server, HTTP),
+                    ("tcp", IPERF, "nat", side.server, IPERF),
+                    ("udp", IPERF, "nat", side.server, IPERF),
+                    ("tcp", OWN_BY_NAT, "nat", side.host, HTTP),
+                    ("tcp", HTTP, "dr", side.host, HTTP),
+                ];
+                for (protocol, port, method, server, server_port) in services {
                     text += &format!(
                         "[[service]]\nprotocol = \"{protocol}\"\naddress = \"{}\"\nscheduler = \"rr\"\n\
-                         [[service.real_server]]\naddress = \"{}\"\nmethod = \"nat\"\n",
+                         [[service.real_server]]\naddress = \"{}\"\nmethod = \"{method}\"\n",
                         endpoint(vip, port),
-                        endpoint(side.server, server_port)
+                        endpoint(server, server_port)
                     );
                 }
             }

@@ -87,9 +87,8 @@ for af in (4, 6):
                 t.step('c', 'UDP, 2000 bytes in fragments', *(frag4(ip4(e.C, e.V, 17, udp(e.C, 20003, e.V, 80, b'q' * 2000), df=False), 1200) if af == 4 else frag6(l3(e.C, e.V, 17, udp(e.C, 20003, e.V, 80, b'q' * 2000)), 1200)))
                 t.step('c', 'client: port unreachable about a reply', unreach(e, l3(e.V, e.C, 17, udp(e.V, 80, e.C, 20002, b'r' * 60))))
             case(P + 'local', 'the real server is the director itself; nothing listens', lcfg, lo)
-            if af == 4:
-                L2 = EP(af); L2.R = '127.0.0.1'
-                case(P + 'local_loopback', 'the real server is 127.0.0.1; nothing listens', tv(L2, rp, opt, 't') + tv(L2, rp, opt, 'u'), lo)
+            L2 = EP(af); L2.R = '127.0.0.1' if af == 4 else '::1'
+            case(P + 'local_loopback', 'the real server is %s; nothing listens' % L2.R, tv(L2, rp, opt, 't') + tv(L2, rp, opt, 'u'), lo)
         # bypass
         if name in ('masq', 'dr'):
             fam = 'ip' if af == 4 else 'ip6'
