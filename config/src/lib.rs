@@ -47,7 +47,7 @@
 //! | | `protocol`, `source_ports`, `destination_ports` | any | `"tcp"`, `"udp"`, `"sctp"`; a port or `"8000-8010"` |
 //! | `[[service]]` | `protocol`, `address` | needed, or `fwmark` | `"tcp"`, `"udp"`, `"sctp"`; VIP with port |
 //! | | `fwmark`, `family` | none, `"ipv4"` | a mark that a rule gives |
-//! | | `scheduler` | `"wlc"` | rr wrr lc wlc lblc lblcr dh sh sed nq mh fo ovf twos |
+//! | | `scheduler` | `"wlc"` | rr wrr lc wlc lblc lblcr dh sh sed nq mh fo ovf twos none |
 //! | | `flags` | `[]` | `"sh-port"`, `"sh-fallback"`, `"mh-port"`, `"mh-fallback"` |
 //! | | `mh_table` | `4093` | a prime from 251 to 131071 |
 //! | | `persistent` | none | `"1s"` to `"24d"` |

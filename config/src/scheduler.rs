@@ -44,11 +44,13 @@ pub enum Scheduler {
     Ovf,
     /// Power of two random choices.
     Twos,
+    /// None: no new conn finds a server.
+    NoOne,
 }
 
 impl Scheduler {
     /// Each scheduler with its name.
-    pub const ALL: [(&str, Scheduler); 14] = [
+    pub const ALL: [(&str, Scheduler); 15] = [
         ("rr", Scheduler::Rr),
         ("wrr", Scheduler::Wrr),
         ("lc", Scheduler::Lc),
@@ -63,6 +65,7 @@ impl Scheduler {
         ("fo", Scheduler::Fo),
         ("ovf", Scheduler::Ovf),
         ("twos", Scheduler::Twos),
+        ("none", Scheduler::NoOne),
     ];
 
     /// The kernel's name.

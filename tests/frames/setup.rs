@@ -39,6 +39,9 @@ pub fn why_not(recording: &Recording) -> Option<&'static str> {
     if services(recording).iter().any(by_mark) {
         return Some("a service is of a mark");
     }
+    if recording.steps.iter().any(|step| step.edits.as_ref().is_some_and(|edits| !edits.is_empty())) {
+        return Some("its services change under way");
+    }
     let shown = recording.steps.iter().filter_map(|step| step.shown.as_ref());
     let weights: Vec<_> = shown.map(|shown| shown.weights().expect("servers are understood")).collect();
     if weights.windows(2).any(|two| two[0] != two[1]) {

@@ -147,7 +147,9 @@ fn edits_are_refused_with_the_kernels_errors() {
     let to = |text: &str| Edit::AddServer(web, address(text), masq(1));
     let rows = [
         ("a service twice", Edit::AddService(web, told("rr")), Err(Errno::EXIST)),
+        ("a service twice, of no scheduler there is", Edit::AddService(web, told("nosuch")), Err(Errno::EXIST)),
         ("a scheduler that there is not", Edit::AddService(none, told("nosuch")), Err(Errno::NOENT)),
+        ("no scheduler", Edit::AddService(none, ServiceTold { scheduler: None, ..told("") }), Ok(())),
         ("a persistence engine", Edit::AddService(none, engine), Err(Errno::NOENT)),
         ("ICMP", Edit::AddService(ServiceId::Endpoint { protocol: 1, address: rip }, told("rr")), Err(Errno::INVAL)),
         ("a local address", Edit::AddService(tcp_at("10.0.0.240:80"), told("rr")), Err(Errno::INVAL)),

@@ -48,7 +48,7 @@ pub(super) fn told(service: &Service, third: bool) -> ServiceTold {
     let any_client = if v6 { Netmask::prefix_v6(128) } else { Netmask::prefix_v4(32) };
     let netmask = spec.persistence.map_or(any_client, |persistence| persistence.netmask);
     ServiceTold {
-        scheduler: Some(spec.scheduler.to_string()),
+        scheduler: (spec.scheduler != Kind::NoOne).then(|| spec.scheduler.to_string()),
         engine: None,
         flags: FlagsTold::all(flags(&spec, third)),
         timeout_s: spec.persistence.map_or(0, |persistence| persistence.timeout_s),
@@ -65,9 +65,14 @@ pub(super) fn spec(
 ) -> Result<(ServiceSpec, bool), Errno> {
     let flags_before = before.as_ref().map_or_else(Flags::default, |(spec, third)| flags(spec, *third));
     let flags = told.flags.applied_to(flags_before);
-    // Persistence engines are not there, and no service is without a scheduler: as if the kernel had no such module.
-    let name = told.scheduler.as_deref().filter(|_| told.engine.is_none()).ok_or(Errno::NOENT)?;
-    let scheduler: Kind = name.parse().map_err(|_| Errno::NOENT)?;
+    let scheduler = match &told.scheduler {
+        Some(name) => name.parse().map_err(|_| Errno::NOENT)?,
+        None => Kind::NoOne,
+    };
+    // Persistence engines are not there: as if the kernel had no such module.
+    if told.engine.is_some() {
+        return Err(Errno::NOENT);
+    }
     let seconds = |seconds: u32| u64::from(seconds) * 1000;
     let settings = before.as_ref().map_or_else(Settings::default, |(spec, _)| spec.settings);
     let netmask = match key.is_v6() {

@@ -7,6 +7,7 @@ mod lblc;
 pub mod lblcr;
 mod lc;
 mod mh;
+mod none;
 mod nq;
 mod ovf;
 mod rr;
@@ -53,6 +54,8 @@ schedulers! {
     Ovf = "ovf" => Least<ovf::Ovf>,
     /// Two by lot, the less busy of them.
     Twos = "twos" => twos::Twos,
+    /// Nobody.
+    NoOne = "none" => none::NoOne,
 }
 
 /// A name no scheduler has.
@@ -144,13 +147,13 @@ mod tests {
 
     #[test]
     fn names_and_kinds_are_one_to_one() {
-        assert_eq!(Kind::ALL.len(), 14);
+        assert_eq!(Kind::ALL.len(), 15);
         for kind in Kind::ALL {
             assert_eq!(kind.to_string().parse(), Ok(kind));
         }
         assert_eq!(
             "wcl".parse::<Kind>().unwrap_err().to_string(),
-            "scheduler \"wcl\": must be one of rr wrr lc wlc lblc lblcr dh sh sed nq mh fo ovf twos"
+            "scheduler \"wcl\": must be one of rr wrr lc wlc lblc lblcr dh sh sed nq mh fo ovf twos none"
         );
     }
 }

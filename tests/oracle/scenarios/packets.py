@@ -42,6 +42,14 @@ def run_mode(af, name, opt, rp, nat, e=None, tag=None):
         case(P + 'no_service', 'service exists on port 80 only', T, lambda t: (t.step('c', 'SYN to port 81', l3(e.C, e.V, 6, tcp(e.C, 20001, e.V, 81, SYN))), t.step('c', 'UDP to port 80 (TCP service only)', l3(e.C, e.V, 17, UD(5)))))
         case(P + 'no_server', 'the only server has weight 0; then a service without servers', T + ['-e -t %s -r %s %s -w 0' % (e.vs(80), e.rs(rp), opt), '-A -u %s -s rr' % e.vs(80)],
              lambda t: (t.step('c', 'SYN', l3(e.C, e.V, 6, tcp(e.C, 20001, e.V, 80, SYN, opts=O))), t.step('c', 'UDP', l3(e.C, e.V, 17, UD(5)))))
+        case(P + 'no_scheduler', 'a service without a scheduler, by -A and by -E; a persistent one keeps what its templates know',
+             ['-A -t %s -s none' % e.vs(80), T[1], '-A -t %s -s rr -p 60' % e.vs(443), '-a -t %s -r %s %s' % (e.vs(443), e.rs(443), opt)],
+             lambda t: (t.step('c', 'SYN', l3(e.C, e.V, 6, tcp(e.C, 20001, e.V, 80, SYN, opts=O))),
+                        t.step('c', 'SYN to port 443', l3(e.C, e.V, 6, tcp(e.C, 20002, e.V, 443, SYN, opts=O))),
+                        t.edit('-E -t %s -s none -p 60' % e.vs(443)), t.edit('-E -t %s -s rr' % e.vs(80)),
+                        t.step('c', 'ACK to port 443', l3(e.C, e.V, 6, tcp(e.C, 20002, e.V, 443, ACK, seq=2, ack=2))),
+                        t.step('c', 'SYN to port 443, by the template', l3(e.C, e.V, 6, tcp(e.C, 20003, e.V, 443, SYN, opts=O))),
+                        t.step('c', 'SYN', l3(e.C, e.V, 6, tcp(e.C, 20004, e.V, 80, SYN, opts=O)))))
     def u(t):
         t.step('c', 'request', l3(e.C, e.V, 17, UD(20)))
         if nat: t.step('s', 'reply', l3(e.R, e.C, 17, udp(e.R, rp, e.C, 20002, b'r' * 30)))
