@@ -31,27 +31,44 @@ pub fn is_left_out(fact: &Fact) -> Option<&'static str> {
     let rows = [
         ("ip_vs_app", "the kernel's FTP helper is not here"),
         ("-s twos", "Debian's kernel is built without the scheduler, which is here"),
-        ("--pe sip", "persistence engines are refused"),
-        ("ipvsadm-save", "a script of the package, which the recorder did not have"),
     ];
-    let daemon_ran = fact.cmd.contains("-daemon") && (fact.rc == 0 || fact.stderr.contains("already run"));
-    let starts = fact.cmd.contains("-daemon ");
-    let listed = fact.cmd.ends_with("--daemon") && !fact.stdout.is_empty();
-    rows.iter()
-        .find(|(part, _)| fact.cmd.contains(part))
-        .map(|(_, why)| *why)
-        .or_else(|| (starts && daemon_ran || listed).then_some("daemons are refused"))
+    // What the recorder did not have says nothing of the kernel.
+    let missing = fact.stderr.contains("ipvsadm-save: not found").then_some("a script that the recorder did not have");
+    rows.iter().find(|(part, _)| fact.cmd.contains(part)).map(|(_, why)| *why).or(missing)
 }
 
-/// What the tool should have said, as far as it is compared.
+/// What the tool should have said, as far as it is compared: what it said of the kernel, or of what is named as different.
 pub fn expected(fact: &Fact) -> Ended {
-    comparable(fact, Ended { status: fact.rc, stdout: fact.stdout.clone(), stderr: fact.stderr.clone() })
+    let ended = Ended { status: fact.rc, stdout: fact.stdout.clone(), stderr: fact.stderr.clone() };
+    comparable(fact, refusal(fact).unwrap_or(ended))
+}
+
+/// What is refused here and is done by the kernel: persistence engines and the sync daemons. None ever runs.
+fn refusal(fact: &Fact) -> Option<Ended> {
+    let is_done = |instead: &str| fact.rc == 0 || fact.stderr.contains(instead);
+    let rows = [
+        (
+            fact.cmd.contains("--pe sip") && is_done("Service already exists"),
+            "Scheduler or persistence engine not found\n",
+        ),
+        (fact.cmd.contains("--start-daemon ") && is_done("Daemon has already run"), "Protocol not available\n"),
+        (fact.cmd.contains("--stop-daemon ") && fact.rc == 0, "No daemon is running\n"),
+    ];
+    let lists = fact.cmd.starts_with("ipvsadm -L") && fact.cmd.ends_with("--daemon") && fact.rc == 0;
+    let refused = |(_, why): &(bool, &str)| Ended { status: 255, stdout: String::new(), stderr: (*why).into() };
+    rows.iter().find(|(is_it, _)| *is_it).map(refused).or_else(|| lists.then(Ended::default))
+}
+
+/// Does this list conns?
+fn lists_conns(cmd: &str) -> bool {
+    let is_short = |word: &str| word.starts_with('-') && !word.starts_with("--") && word.contains('c');
+    cmd.contains("ip_vs_conn") || cmd.split(' ').any(|word| is_short(word) || word == "--connection")
 }
 
 /// An outcome without what is never twice alike (seconds left, the order of conns and of services in the kernel's tables), and
 /// without what is named as different.
 pub fn comparable(fact: &Fact, mut ended: Ended) -> Ended {
-    let is_conns = fact.cmd.contains("ip_vs_conn") || fact.cmd.starts_with("ipvsadm -L") && fact.cmd.contains('c');
+    let is_conns = lists_conns(&fact.cmd);
     let mut blocks: Vec<String> = Vec::new();
     for line in ended.stdout.lines().filter(|line| !line.contains(" NONE ") && !line.contains("10.99.0.1:83 ")) {
         let line = without_engine(line);

@@ -31,7 +31,9 @@ python3 "$here/verify/verify.py" "$out"/sched/*.jsonl >"$out/sched/VERIFY.txt" |
 for packets in packets nat settings removed; do
     scenario 3000 $packets && cp -r "$work/$packets/packets" "$out/" || status=1
 done
-scenario 900 facts && cp -r "$work/facts/facts" "$out/" || status=1
+for facts in facts options; do
+    scenario 900 $facts && cp -r "$work/$facts/facts" "$out/" || status=1
+done
 scenario 900 states && cp -r "$work/states/states" "$out/" || status=1
 scenario 400 timers && cp -r "$work/timers/timers" "$out/" || status=1
 exit $status

@@ -3,7 +3,7 @@
 use super::words;
 use crate::director::{Control, settings};
 use crate::services::ServiceKey;
-use crate::services::book::ServiceSpec;
+use crate::services::book::{Listed, ServiceSpec};
 use crate::steer::Steer;
 use config::{Config, Masquerade};
 use conntrack::Method;
@@ -36,7 +36,10 @@ impl Control {
     }
 
     fn told_new_service(&mut self, key: ServiceKey, told: &ServiceTold) -> Result<(), Errno> {
-        // The kernel looks for the scheduler first.
+        // The kernel says so before it looks for the scheduler.
+        if self.book.get(key).is_some() {
+            return Err(Errno::EXIST);
+        }
         let (spec, third) = words::spec(key, told, None, &self.config)?;
         if key.vip().is_some_and(|vip| self.config.fullnat.local_addresses.contains(&vip)) {
             return Err(Errno::INVAL);
@@ -185,8 +188,13 @@ impl Control {
         all.into_iter().try_for_each(|key| self.zero(key))
     }
 
-    /// No daemon can run yet, whatever it is told; of an interface that there is not the kernel says so first.
+    /// No daemon can run yet, whatever it is told. What the kernel would say is said first: that the daemons' protocol has no word for
+    /// servers of another family than their service's, and that there is no such interface.
     fn told_daemon(&self, daemon: &Daemon) -> Result<(), Errno> {
+        let is_mixed = |listed: &Listed, v6: bool| listed.address().is_ipv6() != v6;
+        if self.book.list().any(|(service, listed)| listed.iter().any(|listed| is_mixed(listed, service.key.is_v6()))) {
+            return Err(Errno::INVAL);
+        }
         let mut names = self.config.ports.iter().flat_map(|port| [Some(&port.name), port.host.as_ref()]).flatten();
         match names.any(|name| *name == daemon.interface) {
             true => Err(Errno::NOPROTOOPT),
