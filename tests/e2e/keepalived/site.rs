@@ -129,10 +129,14 @@ impl Site {
         Ok(())
     }
 
-    /// Asks the wire who has the VIP, once a second.
-    pub fn ask_for_vip(&self, count: u32) -> Result<Process, Failure> {
+    /// Asks the wire who has the VIP, once a second, so many times; none: until it is interrupted.
+    pub fn ask_for_vip(&self, count: Option<u32>) -> Result<Process, Failure> {
         let mut command = self.client.command("arping");
-        command.args(["-b", "-c", &count.to_string(), "-I", "eth0", VIP]);
+        command.args(["-b", "-I", "eth0"]);
+        if let Some(count) = count {
+            command.args(["-c", &count.to_string()]);
+        }
+        command.arg(VIP);
         Process::start("arping", &mut command, &self.directory.join("arping.log"))
     }
 
