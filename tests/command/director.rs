@@ -94,6 +94,11 @@ impl Director {
         answer.expect("the wait ended well")
     }
 
+    /// Sends it a signal that it lives through.
+    pub fn signal(&self, signal: Signal) {
+        self.process.signal(signal);
+    }
+
     /// Sends it a signal and waits for its end.
     pub fn end(mut self, signal: Signal) -> (ExitStatus, String) {
         self.process.signal(signal);

@@ -1,5 +1,5 @@
-//! Debian's keepalived by `uvs exec`, a director in a process of its own that is killed and started again, and servers on loopback that
-//! are checked all the while. Without VRRP, so it changes no interface.
+//! Debian's keepalived by `uvs exec`, a director in a process of its own that is killed and started again or stopped for a while, and
+//! servers on loopback that are checked all the while. Without VRRP, so it changes no interface.
 
 mod kinds;
 
@@ -19,6 +19,9 @@ use crate::tools::listed;
 
 /// Whatever is waited for; the machine may be busy.
 pub const WITHIN: Duration = Duration::from_secs(60);
+
+/// Checks ten times a second cost little; one that spins while a director is away or says nothing takes all there is, for seconds.
+const PROCESSOR_S_MAX: f64 = 1.5;
 
 fn listen(port: u16) -> TcpListener {
     TcpListener::bind(("127.0.0.1", port)).unwrap()
@@ -51,27 +54,50 @@ fn a_killed_director_started_again_has_what_keepalived_wants() {
         "virtual_server 198.51.100.10 80 {{ delay_loop 0.1\n lb_algo rr\n lb_kind NAT\n protocol TCP\n {servers} }}\n"
     );
     let mut keepalived = start(&installed, director.run_dir(), folder.path(), &conf);
-    let row = |port: u16| format!("  -> 7F000001:{port:04X}      Masq    1      0          0\n");
-    let mut shows = |director: &Director, servers: &[u16]| {
-        let waited = wait_until(&format!("the director had the servers {servers:?}"), WITHIN, || {
-            keepalived.check_running()?;
-            let listed = listed(director);
-            let rows = servers.iter().all(|port| listed.contains(&row(*port)));
-            Ok(listed.starts_with("TCP  C633640A:0050 rr\n") && rows && listed.lines().count() == 1 + servers.len())
-        });
-        waited.unwrap_or_else(|failure| panic!("{failure}\n{}\n{}", listed(director), keepalived.output()));
-    };
-    shows(&director, &ports);
+    shows(&mut keepalived, &director, &ports);
     drop(first);
-    shows(&director, &ports[1..]);
+    shows(&mut keepalived, &director, &ports[1..]);
 
     // While it is away, one comes back and the other goes.
     director.end(Signal::KILL);
-    let _first = listen(ports[0]);
+    let first = listen(ports[0]);
     drop(second);
     let director = Director::start(folder.path(), "adaptive", QUIET).unwrap();
-    shows(&director, &ports[..1]);
+    shows(&mut keepalived, &director, &ports[..1]);
+
+    // One that is stopped and holds what it is told: keepalived gives it up, and goes on with it when it goes on.
+    director.signal(Signal::STOP);
+    drop(first);
+    wait_until("keepalived gave the director up", WITHIN, || {
+        Ok(keepalived.output().contains("IP_VS_SO_SET_DELDEST(1160) error: Device or resource busy"))
+    })
+    .unwrap();
+    director.signal(Signal::CONT);
+    shows(&mut keepalived, &director, &[]);
+    let _first = listen(ports[0]);
+    shows(&mut keepalived, &director, &ports[..1]);
+    let checkers = fs::read_to_string(folder.path().join("checkers")).unwrap();
+    let processor_s = processor_s(checkers.trim());
+    assert!(processor_s < PROCESSOR_S_MAX, "its checkers took {processor_s} s of a processor");
 
     keepalived.stop(WITHIN).unwrap();
     assert_eq!(listed(&director), "", "it takes its services with it");
+}
+
+/// Waits until the director has these servers and no others.
+fn shows(keepalived: &mut Process, director: &Director, servers: &[u16]) {
+    let row = |port: u16| format!("  -> 7F000001:{port:04X}      Masq    1      0          0\n");
+    let waited = wait_until(&format!("the director had the servers {servers:?}"), WITHIN, || {
+        keepalived.check_running()?;
+        let listed = listed(director);
+        let rows = servers.iter().all(|port| listed.contains(&row(*port)));
+        Ok(listed.starts_with("TCP  C633640A:0050 rr\n") && rows && listed.lines().count() == 1 + servers.len())
+    });
+    waited.unwrap_or_else(|failure| panic!("{failure}\n{}\n{}", listed(director), keepalived.output()));
+}
+
+/// What a process of one thread took since it began.
+fn processor_s(process: &str) -> f64 {
+    let schedstat = fs::read_to_string(format!("/proc/{process}/schedstat")).unwrap();
+    schedstat.split(' ').next().unwrap().parse::<f64>().unwrap() / 1e9
 }
