@@ -17,8 +17,13 @@ install -d -m 755 "$root/DEBIAN" "$work/debian"
 "$here/install.sh" "$built" "$root" /usr
 strip --strip-unneeded "$root/usr/bin/uvs" "$root/usr/lib/uvs/libuvs_preload.so"
 gzip -9n "$root"/usr/share/man/man1/*.1
-cat "$here/../LICENSE-MIT" >"$root/usr/share/doc/uvs/copyright"
-rm "$root/usr/share/doc/uvs/LICENSE-MIT"
+# Debian has the text of one licence already.
+doc=$root/usr/share/doc/uvs
+{
+    printf 'UVS is licensed under MIT OR Apache-2.0, at your choice: the text below, or /usr/share/common-licenses/Apache-2.0.\n\n'
+    cat "$here/../LICENSE-MIT"
+} >"$doc/copyright"
+rm "$doc/LICENSE-MIT" "$doc/LICENSE-APACHE"
 
 version=$(sed -n 's/^version = "\(.*\)"/\1/p' "$here/../Cargo.toml" | head -n 1)
 architecture=$(dpkg --print-architecture)
@@ -47,10 +52,17 @@ Description: Linux Virtual Server in user space, on DPDK
  kernel's IPVS does and adds FullNAT. The stock ipvsadm and keepalived drive it.
 END
 
-# Units are read again; none is started.
-for script in postinst postrm; do
-    printf '#!/bin/sh\nset -e\n[ ! -d /run/systemd/system ] || systemctl daemon-reload\n' >"$root/DEBIAN/$script"
-    chmod 755 "$root/DEBIAN/$script"
-done
+# Units are read again; none is started, and none that runs is started again by an upgrade. What is removed does not run on, and
+# keepalived, if it is at the director, ends before it.
+script() {
+    printf '#!/bin/sh\nset -e\n%s\n' "$2" >"$root/DEBIAN/$1"
+    chmod 755 "$root/DEBIAN/$1"
+}
+script postinst '[ ! -d /run/systemd/system ] || systemctl daemon-reload'
+script prerm '[ "$1" != remove ] || [ ! -d /run/systemd/system ] || systemctl disable --now uvs.service uvs-bind.service || true'
+script postrm '[ ! -d /run/systemd/system ] || systemctl daemon-reload'
+
+# For `dpkg --verify`.
+(cd "$root" && find usr -type f -exec md5sum {} + | sort -k 2) >"$root/DEBIAN/md5sums"
 
 dpkg-deb --build --root-owner-group "$root" "$folder/uvs_${version}_$architecture.deb"

@@ -45,9 +45,9 @@ put 755 bin "$built/uvs" "$here/uvs-ipvsadm"
 put 644 lib/uvs "$built/libuvs_preload.so"
 fill "$here"/uvs*.service "$here/keepalived-uvs.conf"
 put 644 lib/systemd/system "$generated"/uvs*.service
-put 644 share/uvs "$generated/keepalived-uvs.conf"
+put 644 share/uvs "$generated/keepalived-uvs.conf" "$here"/uvs-*.conf
 put 644 share/doc/uvs "$here/../README.md" "$here/../LICENSE-MIT" "$here/../LICENSE-APACHE"
-put 644 share/doc/uvs/examples "$here"/../examples/*.toml "$here"/uvs-*.conf
+put 644 share/doc/uvs/examples "$here"/../examples/*.toml
 
 "$built/uvs" manual "$generated"
 echo '.so man1/uvs-exec.1' >"$generated/man1/uvs-ipvsadm.1"

@@ -1,6 +1,7 @@
 # shellcheck shell=bash
 # What is looked at on each kind of NIC, and of that what passes through it: a line for each check that passed; the first that fails
-# ends the run. The service's checks are in service.sh, the VLAN's in vlan.sh.
+# ends the run. The service's checks are in service.sh, the VLAN's in vlan.sh, keepalived's in
+# keepalived.sh.
 
 readonly NAT4='192.0.2.10:80' NAT6='[2001:db8::10]:80' FULLNAT4='192.0.2.20:80' FULLNAT6='[2001:db8::20]:80'
 readonly DR4='192.0.2.30:8080' DR6='[2001:db8::30]:8080'
@@ -17,6 +18,7 @@ check_all() {
     check_vlan "$4"
     check_cable
     check_reload
+    check_keepalived
     check_second_director
     check_new_start 'a restart' 'systemctl restart uvs'
     check_new_start 'kill -9' "$KILL"

@@ -9,8 +9,8 @@ here=$(cd "$(dirname "$0")" && pwd)
 mkdir -p "$1/packages"
 cache=$(cd "$1" && pwd)
 
-# The guest's root and its wire to the host, the NICs' own drivers, the two that hand a NIC to DPDK, and VLANs.
-modules='virtio_pci 9p 9pnet_virtio overlay autofs4 virtio_console virtio_net e1000e vmxnet3 vfio_pci vfio_iommu_type1 uio_pci_generic 8021q'
+# The guest's root and its wire to the host, the NICs' own drivers, the two that hand a NIC to DPDK, VLANs, and host interfaces.
+modules='virtio_pci 9p 9pnet_virtio overlay autofs4 virtio_console virtio_net e1000e vmxnet3 vfio_pci vfio_iommu_type1 uio_pci_generic 8021q tun'
 
 fail() {
     echo "appliance: $*" >&2

@@ -1,7 +1,7 @@
 #!/bin/bash
 # `make appliance`: boots a guest for each kind of NIC, with the director as a service on NICs that are bound to DPDK, and looks at
 # it from outside with curl and from inside with uvs. README.md says what is checked and is the model of such a machine.
-# usage: run.sh UVS [KIND]...     UVS: the program; KIND: rows of `kinds` below, all of them by default
+# usage: run.sh UVS [KIND]...     UVS: the program, with the library beside it; KIND: rows of `kinds` below, all of them by default
 # Everything lives in namespaces of this run, of processes too: when it ends, however it ends, nothing is left but the log.
 set -euo pipefail
 export PATH=$PATH:/usr/sbin:/sbin
@@ -25,7 +25,7 @@ mount -t tmpfs tmpfs "$work"
 share=$work/share
 uvs=$(readlink -f "$1")
 shift
-for part in network machine checks service vlan; do
+for part in network machine checks service vlan keepalived; do
     # shellcheck source=/dev/null
     . "$here/$part.sh"
 done
@@ -63,17 +63,20 @@ readonly LEFT_OUT='timers.target dbus.socket systemd-udevd.service systemd-udev-
 lay_out() {
     local files=$share/files units=$share/files/etc/systemd/system unit
     rm -rf "$share"
-    mkdir -p "$units/uvs.service.d" "$files/etc/uvs" "$files/usr/bin"
-    cp "$uvs" "$files/usr/bin/uvs"
-    cp "$root"/setup/uvs.service "$root"/setup/uvs-bind.service "$here"/guest/*.service "$here"/guest/*.target "$units"
+    mkdir -p "$units/uvs.service.d" "$units/keepalived.service.d" "$files/etc/uvs" "$files/etc/keepalived"
+    "$root/setup/install.sh" "$(dirname "$uvs")" "$files" /usr
+    cp "$here"/guest/*.service "$here"/guest/*.target "$units"
     # Emulation takes its time. What the director says is in the console's file, too, for those who look at a failure.
     printf '%s\n' '[Service]' TimeoutStartSec=600 TimeoutStopSec=300 StandardOutput=journal+console StandardError=journal+console \
         >"$units/uvs.service.d/emulated.conf"
     for unit in $LEFT_OUT; do ln -s /dev/null "$units/$unit"; done
     cp "$here/guest/agent" "$share"
     cp "$here/uvs.toml" "$files/etc/uvs/uvs.toml"
+    cp "$here/keepalived.conf" "$files/etc/keepalived/keepalived.conf"
+    ln -s /usr/share/uvs/keepalived-uvs.conf "$units/keepalived.service.d/uvs.conf"
+    ln -s /usr/share/uvs/uvs-host.conf "$units/uvs.service.d/host.conf"
     printf 'UVS_DRIVER=%s\nUVS_NICS=0000:00:04.0 0000:00:08.0 0000:00:09.0\n' "$1" >"$files/etc/uvs/nics"
-    [ "$1" = vfio-pci ] || cp "$root/setup/uvs-uio.conf" "$units/uvs.service.d/uio.conf"
+    [ "$1" = vfio-pci ] || ln -s /usr/share/uvs/uvs-uio.conf "$units/uvs.service.d/uio.conf"
 }
 
 network_up

@@ -65,12 +65,14 @@ check_new_start() {
     [ "$(ask 'systemctl is-active uvs')" = active ] || die "$1: it is not active"
     [ "$(main_pid)" != "$pid" ] || die "$1: the director is the same"
     { request "$NAT4" && request "$FULLNAT6"; } >/dev/null || die "no answer after $1"
+    [ "$(ask 'systemctl is-active keepalived')" = active ] || die "keepalived does not run after $1"
     [ "$(free_pages)" = "$pages" ] || die "huge pages free after $1: expected $pages, found $(free_pages)"
     passed "after $1 it forwards again, with as many huge pages free as before"
 }
 
 check_stop() {
     ask 'systemctl stop uvs'
+    [ "$(ask 'systemctl is-active keepalived')" = inactive ] || die 'keepalived runs on without its director'
     [ "$(ask 'systemctl show --property=Result --value uvs')" = success ] || die "stopped badly: $(ask 'journalctl -n 5 -u uvs')"
     [ "$(free_pages)" = "$(ask 'sed -n "s/HugePages_Total: *//p" /proc/meminfo')" ] || die "huge pages are left behind by a stop"
     passed 'a stop is clean and gives all huge pages back'

@@ -6,13 +6,15 @@ use std::process::{Command, Output};
 
 use crate::library::library;
 
-const FILES: [&str; 14] = [
+const FILES: [&str; 16] = [
     "bin/uvs",
     "bin/uvs-ipvsadm",
     "lib/uvs/libuvs_preload.so",
     "lib/systemd/system/uvs.service",
     "lib/systemd/system/uvs-bind.service",
     "share/uvs/keepalived-uvs.conf",
+    "share/uvs/uvs-host.conf",
+    "share/uvs/uvs-uio.conf",
     "share/man/man1/uvs.1",
     "share/man/man1/uvs-exec.1",
     "share/man/man1/uvs-show.1",
@@ -137,6 +139,14 @@ fn a_debian_package() {
 
     let unpacked = tempfile::tempdir().unwrap();
     text(Command::new("dpkg-deb").arg("--extract").arg(&package).arg(unpacked.path()).output().unwrap());
+    text(Command::new("dpkg-deb").arg("--control").arg(&package).arg(unpacked.path().join("control")).output().unwrap());
+    let mut verify = Command::new("md5sum");
+    verify.args(["--strict", "--check", "control/md5sums"]).current_dir(unpacked.path());
+    assert_eq!(text(verify.output().unwrap()).lines().count(), files(&unpacked.path().join("usr")).len());
+    for script in ["postinst", "prerm", "postrm"] {
+        let mut check = Command::new("sh");
+        text(check.arg("-n").arg(unpacked.path().join("control").join(script)).output().unwrap());
+    }
     let uvs = unpacked.path().join("usr/bin/uvs");
     let told = text(Command::new(uvs).args(["exec", "--", "sh", "-c", "echo $LD_PRELOAD"]).output().unwrap());
     assert_eq!(told, format!("{}\n", unpacked.path().join("usr/lib/uvs/libuvs_preload.so").display()));
