@@ -68,11 +68,11 @@ fn lists_conns(cmd: &str) -> bool {
 /// An outcome without what is never twice alike (seconds left, the order of conns and of services in the kernel's tables), and
 /// without what is named as different.
 pub fn comparable(fact: &Fact, mut ended: Ended) -> Ended {
-    let is_conns = lists_conns(&fact.cmd);
+    let (is_conns, has_rates) = (lists_conns(&fact.cmd), ended.stdout.contains(" CPS "));
     let mut blocks: Vec<String> = Vec::new();
     for line in ended.stdout.lines().filter(|line| !line.contains(" NONE ") && !line.contains("10.99.0.1:83 ")) {
         let line = without_engine(line);
-        let line = if fact.cmd.contains("--rate") { without_rates(&line) } else { line };
+        let line = if has_rates { without_rates(&line) } else { line };
         let line = if is_conns { without_seconds(&line) } else { line };
         // A server belongs to the service before it.
         match blocks.last_mut().filter(|_| line.starts_with("  -> ") && !line.contains("RemoteAddress")) {
