@@ -139,7 +139,9 @@ fn a_debian_package() {
 
     let unpacked = tempfile::tempdir().unwrap();
     text(Command::new("dpkg-deb").arg("--extract").arg(&package).arg(unpacked.path()).output().unwrap());
-    text(Command::new("dpkg-deb").arg("--control").arg(&package).arg(unpacked.path().join("control")).output().unwrap());
+    text(
+        Command::new("dpkg-deb").arg("--control").arg(&package).arg(unpacked.path().join("control")).output().unwrap(),
+    );
     let mut verify = Command::new("md5sum");
     verify.args(["--strict", "--check", "control/md5sums"]).current_dir(unpacked.path());
     assert_eq!(text(verify.output().unwrap()).lines().count(), files(&unpacked.path().join("usr")).len());

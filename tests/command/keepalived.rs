@@ -2,6 +2,7 @@
 //! servers on loopback that are checked all the while. Without VRRP, so it changes no interface.
 
 mod kinds;
+mod options;
 
 use std::fs;
 use std::net::TcpListener;

@@ -20,7 +20,7 @@ use uvs::demo::wait::wait_until;
 use crate::programs;
 use conf::Conf;
 use machine::{LOCAL, Machine, Masquerade, Of};
-use site::{CLIENT, CLIENT_PAGE, GATEWAY, HTTP, SERVERS, Site, VIP, VIP6, server_address, server_address6};
+use site::{CLIENT, CLIENT_PAGE, GATEWAY, GROUP, HTTP, SERVERS, Site, VIP, VIP6, server_address, server_address6};
 
 /// Whatever is waited for happens within a few seconds; the machine may be busy.
 const SOON: Duration = Duration::from_secs(30);
@@ -41,7 +41,7 @@ pub fn test() -> Result<(), Failure> {
     let steps: [(&str, Step); 10] = [
         ("keepalived makes its services", appears),
         // Before wrk: its conns leave each client port in TIME_WAIT at servers that other services share.
-        ("a mark's service, one of IPv6, and a quorum", other_kinds),
+        ("a mark's service, one of IPv6, and a group with a quorum", other_kinds),
         ("a server killed under load is out, and comes back", killed_under_load),
         ("a page that is gone, HTTP_GET sees", page_gone),
         ("all servers killed: sorry_server, inhibit_on_failure", all_killed),
@@ -155,7 +155,6 @@ fn change(machine: &mut Machine, conf: &Conf) -> Result<(), Failure> {
 /// All are served, and lose the server that is killed: the third both at once, because one is not enough.
 fn other_kinds(site: &mut Site) -> Result<(), Failure> {
     let urls = [format!("http://{VIP}:{HTTP}/"), format!("http://[{VIP6}]/")];
-    let with_quorum = format!("http://{VIP}:83/");
     let listed6 =
         |servers: &[usize]| servers.iter().map(|&index| (format!("[{}]:{HTTP}", server_address6(index)), 1)).collect();
     let listed_mark =
@@ -167,8 +166,10 @@ fn other_kinds(site: &mut Site) -> Result<(), Failure> {
         urls.iter().try_for_each(|url| served_by_at(site, url, servers))?;
         let enough: &[usize] = if servers.len() == 2 { servers } else { &[2] };
         let weighted: Vec<_> = enough.iter().map(|&index| (index, 1)).collect();
-        site.machines[0].until_servers(Of::Port(83), &listed(&weighted))?;
-        served_by_at(site, &with_quorum, enough)
+        GROUP.iter().try_for_each(|port| {
+            site.machines[0].until_servers(Of::Port(*port), &listed(&weighted))?;
+            served_by_at(site, &format!("http://{VIP}:{port}/"), enough)
+        })
     };
     served(site, &[0, 1])?;
     site.servers[0].kill();

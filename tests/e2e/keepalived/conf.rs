@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::site::{GATEWAY, GATEWAY6, HEALTH, HTTP, MARK, VIP, VIP6, server_address, server_address6};
+use super::site::{GATEWAY, GATEWAY6, GROUP, HEALTH, HTTP, MARK, VIP, VIP6, server_address, server_address6};
 
 /// Two checks that nobody answers take longer than a test waits: where a server is out, the next check heard that it is, and no clock ended it.
 const CONNECT_S: u32 = 20;
@@ -18,8 +18,8 @@ pub struct Conf {
 }
 
 impl Conf {
-    /// The file. Port 80 has a sorry server, a TCP_CHECK and an HTTP_GET; at 81 a server that fails stays, with weight 0; at 83 both
-    /// servers are needed. A mark, and IPv6 by addresses that come and go with the VIP.
+    /// The file. Port 80 has a sorry server, a TCP_CHECK and an HTTP_GET; at 81 a server that fails stays, with weight 0; the group of
+    /// 83 and 84 needs both servers. A mark, and IPv6 by addresses that come and go with the VIP.
     pub fn text(&self) -> String {
         let Conf { priority, weights, with_third } = self;
         let mut text = format!(
@@ -36,7 +36,9 @@ impl Conf {
         let of_vip = |port| format!("{VIP} {port}");
         text += &virtual_server(&of_vip(80), &sorry, server_address, [(weights[0], tcp), (weights[1], &http)]);
         text += &virtual_server(&of_vip(81), "", server_address, [(1, &inhibit); 2]);
-        text += &virtual_server(&of_vip(83), &format!("quorum 2\n{sorry}"), server_address, [(1, tcp), (1, &http)]);
+        let quorum = format!("quorum 2\n{sorry}");
+        text += &format!("virtual_server_group pair {{\n {VIP} {}\n {VIP} {}\n}}\n", GROUP[0], GROUP[1]);
+        text += &virtual_server("group pair", &quorum, server_address, [(1, tcp), (1, &http)]);
         if *with_third {
             text += &virtual_server(&of_vip(82), "", server_address, [(1, tcp); 2]);
         }

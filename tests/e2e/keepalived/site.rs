@@ -31,6 +31,8 @@ pub const GATEWAY: &str = "10.0.0.1";
 pub const GATEWAY6: &str = "fd00::1";
 /// What is for the VIP at nginx's own port.
 pub const MARK: u32 = 9;
+/// Ports of the VIP that are one service to keepalived.
+pub const GROUP: [u16; 2] = [83, 84];
 /// Port of every nginx.
 pub const HTTP: u16 = 8080;
 /// The page that tells who asks for it.
