@@ -78,7 +78,7 @@ deb:
 oracle:
 	@SETUP_LIST=$(CURDIR)/tests/oracle/packages.txt setup/setup.sh
 	tests/oracle/record.sh $(TARGET)/oracle/golden
-	GOLDEN_DIR=$(abspath $(TARGET)/oracle/golden) $(CARGO) test --release --test golden
+	GOLDEN_DIR=$(abspath $(TARGET)/oracle/golden) $(CARGO) test --release --test golden --test ipvsadm
 
 fuzz:
 	@SETUP_LIST=$(CURDIR)/tests/oracle/packages.txt setup/setup.sh

@@ -2,6 +2,7 @@
 
 use crate::director::Ended;
 use serde::Deserialize;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 /// One command of a recording.
@@ -24,6 +25,17 @@ pub fn facts(name: &str) -> Vec<Fact> {
     let path = folder.join("facts").join(name).with_extension("jsonl");
     let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// Packets in and out of each service and real server, from the recording's first listing of exact counters.
+pub fn counted(facts: &[Fact]) -> Vec<(SocketAddr, [usize; 2])> {
+    let exact = facts.iter().find(|fact| fact.cmd == "ipvsadm -Ln --stats --exact").expect("it was recorded");
+    let row = |line: &str| {
+        let words: Vec<_> = line.split_whitespace().collect();
+        let [_, endpoint, _, inbound, outbound, _, _] = words[..] else { return None };
+        Some((endpoint.parse().ok()?, [inbound.parse().ok()?, outbound.parse().ok()?]))
+    };
+    exact.stdout.lines().filter_map(row).collect()
 }
 
 /// Is this not compared? With the reason.

@@ -2,25 +2,30 @@
 //! taken from what was counted and from the states in the recording.
 
 use crate::kit::{Lab, Left, port_mac};
+use std::net::SocketAddr;
 use uvs::wire::build::Frame;
 use uvs::wire::{Mac, protocol, tcp};
 
 const CLIENTS: usize = 0;
 const SERVERS: usize = 1;
+/// Of those that answered.
+const SERVERS_PORT: u16 = 8080;
 const GATEWAY_MAC: Mac = Mac([2, 0, 0, 0x0c, 0, 0]);
 const SERVERS_MAC: Mac = Mac([2, 0, 0, 5, 0, 0]);
 
 /// The recorder.
 pub struct Recorder<'a> {
     lab: &'a mut Lab,
-    /// Real servers and how many of their answers were counted: the recorder answered frames that it had got before, so that few of
-    /// its answers belonged to a conn.
-    answers: Vec<(&'static str, usize)>,
+    /// Real servers and how many of their answers are still to be counted: the recorder answered frames that it had got before, so
+    /// that few of its answers belonged to a conn.
+    answers: Vec<(String, usize)>,
 }
 
 impl Recorder<'_> {
-    pub fn new(lab: &mut Lab) -> Recorder<'_> {
-        Recorder { lab, answers: vec![("172.16.0.2", 6), ("172.16.0.3", 1), ("fd16::3", 1)] }
+    /// `counted` is what the recording says.
+    pub fn new<'a>(lab: &'a mut Lab, counted: &[(SocketAddr, [usize; 2])]) -> Recorder<'a> {
+        let answers = counted.iter().filter(|(endpoint, _)| endpoint.port() == SERVERS_PORT);
+        Recorder { lab, answers: answers.map(|(server, [_, out])| (server.ip().to_string(), *out)).collect() }
     }
 
     fn client(&mut self, client: &str, vip: &str, make: impl FnOnce(Frame) -> Vec<u8>) -> Vec<Left> {

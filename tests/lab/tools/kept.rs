@@ -106,7 +106,7 @@ fn any_edit() -> impl Strategy<Value = Edit> {
     };
     let rip = || (11..15u8).prop_map(|host| address(&format!("10.0.0.{host}:80")));
     let told = || {
-        let scheduler = prop::sample::select(vec!["rr", "wlc", "sh", "mh"]);
+        let scheduler = prop::sample::select(vec!["rr", "wlc", "sh", "mh", "none"]);
         (scheduler, 0..64u32, any::<u32>(), 1..9_999u32, any::<u32>()).prop_map(
             |(scheduler, flags, mask, timeout_s, netmask)| ServiceTold {
                 flags: FlagsTold { flags: Flags(flags), mask },
