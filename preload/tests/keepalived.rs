@@ -1,10 +1,12 @@
 //! Debian's keepalived with checks of servers on loopback, while directors come and go. Without VRRP, so it changes no interface.
 
 use std::fs::File;
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Child;
+
+use socket2::{Domain, Socket, Type};
 
 use crate::library::preloaded;
 use crate::mock::{DEL_SERVER, DEL_SERVICE, Manner, Mock, NEW_SERVER, NEW_SERVICE};
@@ -105,8 +107,13 @@ fn checks_go_on_while_directors_come_and_go() {
     mock.wait_for(DEL_SERVICE, 1);
 }
 
+/// A server that is there. Nobody takes its connections up, so there is room for those of many checks.
 fn listen(port: u16) -> TcpListener {
-    TcpListener::bind(("127.0.0.1", port)).unwrap()
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    socket.set_reuse_address(true).unwrap();
+    socket.bind(&SocketAddr::from(([127, 0, 0, 1], port)).into()).unwrap();
+    socket.listen(4_096).unwrap();
+    socket.into()
 }
 
 /// What people are told to paste. It is complained of only because this machine has no such interface.

@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::net::UnixStream;
 
 use ipvs_netlink::{Ipvs, Rights, Session};
-use rustix::event::PollFd;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, recv, send};
 
@@ -50,6 +50,17 @@ impl Client {
     pub(super) fn new(socket: UnixStream, now_ms: u64) -> io::Result<Client> {
         let rights = if is_owners(&socket)? { Rights::Edit } else { Rights::Read };
         Ok(Client { socket, rights, session: Session::default(), pending: None, moved_ms: now_ms, is_gone: false })
+    }
+
+    /// Does it wait for nothing any more?
+    pub(super) fn has_hung_up(&self) -> bool {
+        let mut socket = [PollFd::new(&self.socket, PollFlags::empty())];
+        poll(&mut socket, Some(&Timespec::default())).is_ok() && socket[0].revents().contains(PollFlags::HUP)
+    }
+
+    /// What it asked for is not done.
+    pub(super) fn forget(&mut self) {
+        self.is_gone = true;
     }
 
     /// One turn: whatever can be done now, within `packets_left`.

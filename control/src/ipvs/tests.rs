@@ -218,6 +218,37 @@ fn who_hangs_up_before_the_answer_is_forgotten_and_his_request_done() {
     assert_eq!(bench.director.edits.len(), 1);
 }
 
+/// As a library does that was answered by nobody: see `preload/src/exchange.rs`.
+#[test]
+fn who_gave_up_while_nobody_was_served_is_not_obeyed_afterwards() {
+    let mut bench = Bench::new(100);
+    let (waits, gives_up) = (bench.connect(), bench.connect());
+    bench.turn();
+    say(&waits, &zero(1));
+    say(&gives_up, &zero(2));
+    // More than one turn takes up, who came while the director stood still.
+    let late: Vec<_> = (0..2 * NEWCOMERS_PER_TURN as u32).map(|_| bench.connect()).collect();
+    late.iter().for_each(|client| say(client, &zero(3)));
+    drop((gives_up, late));
+    bench.now_ms += ANSWER_MS_MAX;
+    for _ in 0..5 {
+        bench.turn();
+        bench.now_ms += 1;
+    }
+    assert_eq!(bench.director.edits, [Edit::Zero(Some(id(1)))]);
+    assert_eq!(bench.ipvs.clients.all.len(), 1);
+    bench.assert_serves(&waits);
+
+    for pause_ms in [AFTER_STANDSTILL_MS, ANSWER_MS_MAX - 1] {
+        bench.now_ms += pause_ms;
+        let hasty = bench.connect();
+        say(&hasty, &zero(4));
+        drop(hasty);
+        bench.turn();
+        assert_eq!(bench.director.edits.pop(), Some(Edit::Zero(Some(id(4)))), "after {pause_ms} ms");
+    }
+}
+
 #[test]
 fn the_socket_is_for_root_and_perhaps_a_group() {
     let bench = Bench::new(0);

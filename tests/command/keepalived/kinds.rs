@@ -137,14 +137,14 @@ fn groups_quorums_weights_and_timeouts() {
     until(&mut keepalived, "a weight of 2 was enough", &all[1..], 4, 10, "up\n");
     drop(second);
     until(&mut keepalived, "the quorum was lost", &[(sorry, 1)], 4, 10, "up\ndown\n");
-    let _second = TcpListener::bind(("127.0.0.1", two)).unwrap();
+    let _second = listen(two);
     // keepalived says that it is back, and nothing changes for it.
     let said = format!("[127.0.0.1]:tcp:{two} success");
     let count = |keepalived: &Process| keepalived.output().matches(&said).count();
     let before = count(&keepalived);
     wait_until("the second server was back", WITHIN, || Ok(count(&keepalived) > before)).unwrap();
     until(&mut keepalived, "a weight of 2 was not enough again", &[(sorry, 1)], 4, 10, "up\ndown\n");
-    let _first = TcpListener::bind(("127.0.0.1", one)).unwrap();
+    let _first = listen(one);
     until(&mut keepalived, "the quorum was gained", &all, 4, 10, "up\ndown\nup\n");
 
     set_weight(25);
