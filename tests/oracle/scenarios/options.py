@@ -25,7 +25,6 @@ commands('''
 --add-service --fwmark-service 11 --scheduler wlc --persistent
 --add-service --fwmark-service 11 --ipv6 --scheduler lblc
 --add-service --tcp-service [fd99::11]:80 --scheduler mh --sched-flags mh-port,mh-fallback --persistent 60 --netmask 64
-# schedulers
 -A -t 10.99.1.2:80 -s lblcr
 -A -t 10.99.1.3:80 -s dh
 -A -t 10.99.1.4:80 -s sh --sched-flags sh-fallback
@@ -96,7 +95,6 @@ commands('''
 ''')
 look()
 commands('''
-# a service is changed
 --edit-service --tcp-service 10.99.1.1:80 --scheduler sh --sched-flags sh-port --persistent 77 --netmask 255.255.0.0
 -E -u 10.99.1.1:53 -s wrr
 -E -u 10.99.1.12:53 -s rr -p 20
@@ -187,7 +185,6 @@ commands('''
 -Ln -L
 -Ln -lc
 -Ln 10.99.1.1:80
-# and saved
 --save
 --save --numeric
 -S
@@ -198,7 +195,6 @@ commands('''
 -S -c
 ipvsadm-save
 ipvsadm-save -n
-# counters
 --zero
 -Z
 -Z --tcp-service 10.99.1.1:80
@@ -213,7 +209,6 @@ ipvsadm-save -n
 -Z -r 172.16.1.1
 -Z -t
 -Z 10.99.1.1:80
-# time-outs
 --set 1 2 3 4
 --set 1 2 3 -n
 --set 1 2 3
@@ -330,16 +325,9 @@ ipvsadm-save -n
 -A -a -t 10.99.1.3:80
 -L -S
 -Z -C
--n
--c
---stats
---timeout
---daemon
---exact
--t 10.99.1.3:80
--s rr
--r 172.16.2.2
--w 3
+''')
+for alone in '-n', '-c', '--stats', '--timeout', '--daemon', '--exact', '-t 10.99.1.3:80', '-s rr', '-r 172.16.2.2', '-w 3': run('ipvsadm ' + alone)
+commands('''
 --start-daemon
 --start-daemon master -t 10.99.1.3:80
 --start-daemon backup --syncid abc --mcast-interface c1
@@ -365,7 +353,6 @@ ipvsadm-save -n
 ''')
 look()
 commands('''
-# what was made goes
 --delete-server --tcp-service 10.99.1.1:80 --real-server 172.16.1.1:8080
 --delete-server --udp-service 10.99.1.1:53 --real-server 172.16.1.1:5353
 --delete-server --sctp-service 10.99.1.1:9899 --real-server 172.16.1.1
