@@ -31,6 +31,9 @@ class Trace:
         done = self.tool.obeys(line)
         if done: self.edits.append(line)
         return done
+    def set(self, name, value):
+        """a setting changes before the next step"""
+        write('/proc/sys/' + name, value); self.edits.append('sysctl %s=%s' % (name, value))
     def step(self, side, what, *pkts, wait=0.04, smac=MAC_S0, show=True):
         """inject the frame(s) on one side, record what leaves on both; wait 0: none of it hangs on a timer. A step that is not
         shown costs a tenth: its conns and servers are not listed"""
@@ -45,6 +48,7 @@ class Trace:
         out = []; k = 0
         # with one processor whatever the kernel put off runs while this process sleeps
         end = time.monotonic() + wait
+        if wait > 1: time.sleep(wait)
         # (/proc skips a conn if one before it goes meanwhile: three ticks)
         if wait == 0: time.sleep(0.012 if show else 0)
         while True:
@@ -68,7 +72,7 @@ class Trace:
         s = '%s > %s proto %d ttl %d' % (x['src'], x['dst'], x['proto'], x['ttl'])
         if 'sport' in x: s += ' ports %d>%d' % (x['sport'], x['dport'])
         if x['proto'] in (1, 58): s += ' type %d code %d' % (x['l4'][0], x['l4'][1])
-        if x['proto'] == 6 and 'sport' in x: s += ' flags %02x' % x['l4'][13]
+        if x['proto'] == 6 and 'sport' in x and len(x['l4']) > 13: s += ' flags %02x' % x['l4'][13]
         if x['off'] & 0x3fff: s += ' frag off %d mf %d' % ((x['off'] & 0x1fff) * 8, x['off'] >> 13 & 1)
         return s + ' dmac ' + x['dmac'].hex(':')
     def end(self, after=True):
@@ -93,13 +97,13 @@ class EP:
 O = bytes.fromhex('020405b40402080a0000000100000000')[:16] + b'\x01\x01\x01\x01'
 MSS = b'\x02\x04\x05\xb4'
 
-def frag4(pkt, size, ident=0x4242):
+def frag4(pkt, size, ident=0x4242, df=False):
     """fragment an IPv4 packet (payload pieces of size bytes)"""
     src, dst, proto = ips(pkt[12:16]), ips(pkt[16:20]), pkt[9]; pl = pkt[20:]
     out = []; o = 0
     while o < len(pl):
         c = pl[o:o + size]
-        out.append(ip4(src, dst, proto, c, ident=ident, df=False, mf=o + size < len(pl), off=o)); o += size
+        out.append(ip4(src, dst, proto, c, ident=ident, df=df, mf=o + size < len(pl), off=o)); o += size
     return out
 def frag6(pkt, size, ident=0x42424242):
     src, dst, nh = ips(pkt[8:24]), ips(pkt[24:40]), pkt[6]; pl = pkt[40:]

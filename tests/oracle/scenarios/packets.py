@@ -102,6 +102,16 @@ def run_mode(af, name, opt, rp, nat, e=None, tag=None):
         big = l3(src[0], e.C, 17, udp(*src, e.C, 20002, b'R' * 2800)) if af == 6 else ip4(src[0], e.C, 17, udp(*src, e.C, 20002, b'R' * 2800), df=False)
         t.step('s', 'reply of 2800 bytes in fragments of 1400', *(frag4(big, 1400) if af == 4 else frag6(big, 1400)))
     if base: case(P + 'reply_mtu1400', 'growing replies; the client side has MTU 1400', U, reply_mtu, mtu_c=1400)
+    def reply_mtu_states(t):
+        src = (e.R, rp) if nat else (e.V, 80)
+        def s(what, fl, n=0, **kw):
+            if af == 6 and not kw.pop('df', True): return
+            t.step('s', 'server ' + what, l3(src[0], e.C, 6, tcp(*src, e.C, 20001, fl, 501, 101, b'd' * n), **kw))
+        c = lambda what, fl: t.step('c', 'client ' + what, l3(e.C, e.V, 6, tcp(e.C, 20001, e.V, 80, fl, 101, 501)))
+        c('SYN', SYN); s('SYN,ACK, too big', SYN | ACK, 1400); s('ACK, too big', ACK, 1400); c('ACK', ACK)
+        s('FIN, too big', FIN | ACK, 1400); s('RST, too big', RST, 1400); s('RST, too big, in fragments if need be', RST, 1400, df=False)
+        c('SYN', SYN); c('ACK', ACK); s('FIN that just fits', FIN | ACK, 1360 - (20 if af == 6 else 0)); c('FIN', FIN | ACK)
+    if base: case(P + 'reply_mtu_states', 'replies too big for the client side, which has MTU 1400, and the state of their conn', T, reply_mtu_states, mtu_c=1400)
     if name == 'tun_ipip' and af == 4: case(P + 'mtu_pmtudisc0', 'the same with pmtu_disc=0', U, mtu, sysctls={'net/ipv4/vs/pmtu_disc': 0})
     # ICMP errors
     def errs(t):

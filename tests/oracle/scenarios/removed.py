@@ -5,10 +5,6 @@ from trace import *
 
 VS = 'net/ipv4/vs/'
 
-def sysctl(t, name, value):
-    """a setting changes before the next step"""
-    write('/proc/sys/' + VS + name, value); t.edits.append('sysctl %s%s=%s' % (VS, name, value))
-
 def at_once(t, *lines):
     """edits by one process: nothing that the kernel put off comes between them"""
     t.d.restore(lines); t.edits += lines
@@ -60,7 +56,7 @@ for af in (4, 6):
         def switched(t):
             x = Talk(t, e, nat); conns(x, 2)
             t.edit('-d ' + T(A)); look(t, 'a server is removed, expire_nodest_conn=0')
-            sysctl(t, 'expire_nodest_conn', 1); look(t, 'switched on', 1.2)
+            t.set(VS + 'expire_nodest_conn', 1); look(t, 'switched on', 1.2)
             t.edit('-e %s %s -w 0' % (T(B), opt)); look(t, 'the other one is quiesced')
             t.edit('-a %s %s' % (T(C), opt)); look(t, 'another one is added')
             t.edit('-d ' + U(B)); look(t, 'a server of another service is removed')
@@ -102,7 +98,7 @@ for af in (4, 6):
             t.edit('-a %s %s' % (T(B), opt)); look(t, 'the other one, too')
             for n in (1, 2, 3, 4, 5, 6): x.tcp(n, 1006, SYN)
         case('removed/invalid', 'templates of removed servers', keep, invalid)
-        case('removed/invalid_swept', 'the same, and then expire_nodest_conn=1', keep, lambda t: (invalid(t), sysctl(t, 'expire_nodest_conn', 1), t.edit('-d ' + T(A)), look(t, 'a server is removed')))
+        case('removed/invalid_swept', 'the same, and then expire_nodest_conn=1', keep, lambda t: (invalid(t), t.set(VS + 'expire_nodest_conn', 1), t.edit('-d ' + T(A)), look(t, 'a server is removed')))
         def quiescent(t):
             x = Talk(t, e, nat)
             for n in (1, 2): x.tcp(n, 1001, SYN, ACK); x.udp(n, 1001, to=53)
@@ -134,3 +130,60 @@ for af in (4, 6):
             x.tcp(1, 1001, RST)
             for _ in range(8): look(t, 'a second later', 1)
         case('removed/invalid_ends', 'how invalidated templates end', short, ends)
+
+# with expire_nodest_conn a packet of such a conn is as a first one
+for af in (4, 6):
+    e = EP(af); S = '--sctp-service %s' % e.vs(80)
+    def anew(t):
+        x = Talk(t, e, True)
+        def sctp_data(port): t.step('c', 'client 1, port %d: DATA' % port, l3(x.client(1), e.V, 132, sctp(port, 80, 5, ch(0, 3, struct.pack('!IHHI', 1, 0, 0, 0) + b'hello'))), wait=0)
+        for port in (1001, 1002): x.tcp(1, port, SYN, ACK); x.udp(1, port); t.step('c', 'INIT', l3(x.client(1), e.V, 132, sctp(port, 80, 0, ch(1, 0, bytes(16)))), wait=0)
+        for s in ('-t ' + e.vs(80), '-u ' + e.vs(80), S): t.edit('-d %s -r %s' % (s, e.rs(80))); t.edit('-a %s -r %s -m' % (s, hp(server(e, 3), 80)))
+        x.tcp(1, 1001, ACK); x.udp(1, 1001); sctp_data(1001)
+        t.set(VS + 'expire_nodest_conn', 1)
+        x.tcp(1, 1001, ACK); x.udp(1, 1001); sctp_data(1001); x.tcp(1, 1001, SYN)
+        t.set(VS + 'sloppy_tcp', 1); t.set(VS + 'sloppy_sctp', 1)
+        x.tcp(1, 1002, ACK); x.udp(1, 1002); sctp_data(1002)
+        look(t, 'a moment later', 0.05)
+    case('removed/v%d_anew' % af, 'packets of conns of removed servers, expire_nodest_conn switched on', ['-A %s -s rr' % s for s in ('-t ' + e.vs(80), '-u ' + e.vs(80), S)] + ['-a %s -r %s -m' % (s, e.rs(80)) for s in ('-t ' + e.vs(80), '-u ' + e.vs(80), S)], anew)
+
+# what a router says about tunnel packets to servers that are gone, or back
+for name, opt in (('ipip', '-i'), ('gre', '-i --tun-type gre'), ('gre_csum', '-i --tun-type gre --tun-csum'), ('gue', '-i --tun-type gue --tun-port 6080'), ('gue_csum', '-i --tun-type gue --tun-port 6080 --tun-csum')):
+    e = EP(4); A = '-u %s -r %s' % (e.vs(80), e.rs(80))
+    def path_mtu(t):
+        c = lambda what, port, n: t.step('c', what, l3(e.C, e.V, 17, udp(e.C, port, e.V, 80, b'q' * (n - 28))), wait=0)
+        def error(what, about, kind=(3, 4), mtu=0): t.step('s', what, ip4(e.SROUTER, '172.16.0.1', 1, icmp4(*kind, struct.pack('!HH', 0, mtu), about[:100])), wait=0)
+        def back(): t.edit('-a %s %s' % (A, opt))
+        out = c('request', 20001, 60)[0][1][14:]; c('request of 1300 bytes', 20001, 1300)
+        t.edit('-d ' + A); time.sleep(0.02)
+        error('frag needed, MTU 1200, when the server is gone', out, mtu=1200); error('host unreachable', out, (3, 1)); error('time exceeded', out, (11, 0))
+        back(); c('1300 bytes when it is back', 20001, 1300)
+        error('frag needed, MTU 1250', out, mtu=1250); c('1300 bytes', 20001, 1300); c('1240 bytes', 20001, 1240); c('1300 bytes from another port', 20002, 1300)
+        t.edit('-d ' + A); time.sleep(0.02)
+        error('frag needed, MTU 1100, when it is gone again', out, mtu=1100); c('1300 bytes', 20001, 1300)
+        back(); c('1200 bytes', 20001, 1200); c('1080 bytes', 20001, 1080); c('1200 bytes', 20001, 1200)
+        error('frag needed, MTU 1400', out, mtu=1400); c('1200 bytes', 20001, 1200)
+        t.step('c', 'a request with TTL 1', l3(e.C, e.V, 17, udp(e.C, 20001, e.V, 80, b'q'), ttl=1), wait=0)
+        error('frag needed, MTU 1000', out, mtu=1000); error('frag needed, MTU 900', out, mtu=900)
+        t.step('c', 'a request with TTL 1', l3(e.C, e.V, 17, udp(e.C, 20001, e.V, 80, b'q'), ttl=1), wait=0); error('frag needed, MTU 950', out, mtu=950)
+    case('removed/path_mtu_' + name, 'frag needed about tunnel packets whose server is gone or back', ['-A -u %s -s rr' % e.vs(80), '-a %s %s' % (A, opt)], path_mtu)
+
+# a family's last service goes: nobody looks at its packets any more
+for af in (4, 6):
+    e, other = EP(af), EP(10 - af); A, B = server(e, 2), server(e, 3)
+    T = lambda s: '-t %s -r %s' % (e.vs(80), hp(s, 8080)); U = lambda s: '-u %s -r %s' % (e.vs(80), hp(s, 80))
+    cfg = ['-A -t %s -s rr' % e.vs(80), '-A -u %s -s rr' % e.vs(80), '-a %s -m' % T(A), '-a %s -g' % U(B), '-A -u %s -s rr' % other.vs(80), '-a -u %s -r %s -m' % (other.vs(80), other.rs(80))]
+    def last(t):
+        x = Talk(t, e, True)
+        def packets():
+            x.tcp(1, 1001, ACK); x.answer(1, 1001, A, 8080, ACK); x.udp(1, 1002)
+            t.step('s', 'server: port unreachable', icmp_err(A, x.client(1), 3 if af == 4 else 1, 3 if af == 4 else 4, b'\0\0\0\0', l3(x.client(1), A, 6, tcp(x.client(1), 1001, A, 8080, ACK, 100, 0)), af), wait=0)
+            t.step('c', 'router: host unreachable', icmp_err(e.ROUTER, e.V, 3 if af == 4 else 1, 1 if af == 4 else 3, b'\0\0\0\0', l3(e.V, x.client(1), 6, tcp(e.V, 80, x.client(1), 1001, ACK, 500, 101)), af), wait=0)
+            t.step('c', 'the other family', l3(other.C, other.V, 17, udp(other.C, 1, other.V, 80, b'q')), wait=0)
+        x.tcp(1, 1001, SYN, ACK); x.udp(1, 1002); packets()
+        t.edit('-D -u ' + e.vs(80)); look(t, 'a service is removed'); packets()
+        t.edit('-D -t ' + e.vs(80)); look(t, 'the last one, too'); packets()
+        t.edit('-A -t %s -s rr' % e.vs(80)); look(t, 'the first is back, without servers'); packets()
+        t.edit('-a %s -m' % T(A)); look(t, 'with its server'); packets()
+        t.edit('-D -u ' + other.vs(80)); look(t, 'the other family has none'); packets()
+    for on in (0, 1): case('removed/v%d_last_service%s' % (af, '_swept' if on else ''), 'all services of a family are removed, expire_nodest_conn=%d' % on, cfg, last, sysctls={VS + 'expire_nodest_conn': on})
