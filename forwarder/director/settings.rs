@@ -9,7 +9,7 @@ use config::{Config, Family, Matching};
 use conntrack::states::Timeouts;
 use conntrack::states::tcp::State;
 use conntrack::{Method, Netmask};
-use sched::{Flags, Kind, Settings, TableSize, Thresholds};
+use sched::{Expirations, Flags, Kind, Settings, TableSize, Thresholds};
 
 /// What every conn follows.
 pub fn policy(config: &Config) -> Policy {
@@ -31,11 +31,18 @@ pub fn policy(config: &Config) -> Policy {
         schedule_icmp: ipvs.schedule_icmp,
         nat_icmp_send: ipvs.nat_icmp_send,
         run_estimation: ipvs.run_estimation,
+        expirations: expirations(config),
         forward: config.director.forward,
         timeouts: timeouts(&config.timeouts),
         local_v4,
         local_v6,
     }
+}
+
+/// How long lblc and lblcr remember.
+pub fn expirations(config: &Config) -> Expirations {
+    let ms = |seconds: u32| u64::from(seconds) * 1000;
+    Expirations { lblc_ms: ms(config.ipvs.lblc_expiration), lblcr_ms: ms(config.ipvs.lblcr_expiration) }
 }
 
 fn defense(said: config::Defense) -> Defense {
@@ -83,16 +90,13 @@ pub fn service_key(matching: &Matching) -> ServiceKey {
 /// What the service is told.
 pub fn service_spec(config: &Config, service: &config::Service) -> ServiceSpec {
     let flags = service.flags;
-    let seconds = |seconds: u32| u64::from(seconds) * 1000;
     ServiceSpec {
         scheduler: scheduler(service.scheduler),
         settings: Settings {
             flags: Flags { port: flags.sh_port || flags.mh_port, fallback: flags.sh_fallback || flags.mh_fallback },
             // config took only sizes that the table can have.
             mh_table: TableSize::try_from(service.mh_table).unwrap_or_default(),
-            lblc_expiration_ms: seconds(config.ipvs.lblc_expiration),
-            lblcr_expiration_ms: seconds(config.ipvs.lblcr_expiration),
-            ..Settings::default()
+            ..Settings::default().with_expirations(expirations(config))
         },
         persistence: service.persistent.as_ref().map(|persistent| Persistence {
             timeout_s: persistent.timeout_s,

@@ -19,11 +19,21 @@ pub struct Cut {
     /// Longest fragment, IP header included.
     pub bytes_max: u16,
     /// Keep the parts that the packet came in, if all of them fit.
-    pub as_it_came: bool,
+    pub as_it_came: Option<CameIn>,
     /// IPv6: a fragment header even if it all fits in one: the kernel leaves it on (recorded, RFC 6946).
     pub atomic: bool,
     /// Identification of IPv6 fragments.
     pub id: u32,
+}
+
+/// The parts that a packet came in, as far as its segments do not show them: small parts lie together in the first one. All
+/// but the last are as long as the longest, or nobody knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CameIn {
+    /// Bytes of the first part, with the headers that it got in a tunnel.
+    pub first: u16,
+    /// Bytes of every further one.
+    pub further: u16,
 }
 
 /// A packet on its way to become fragments.
@@ -36,6 +46,8 @@ pub struct Cutter<'a, S> {
     named_at: usize,
     /// Payload of one fragment; none: each takes what is left of a segment.
     part_bytes: Option<usize>,
+    /// The first one has so many more.
+    first_more: usize,
     segments: S,
     /// What is left of the segment that is being cut.
     segment: &'a [u8],
@@ -66,22 +78,34 @@ impl Cut {
         let parts = || std::iter::once(segment).chain(packet.segments().skip(1)).map(<[u8]>::len);
         let (count, total) = (parts().count(), parts().sum());
         let fits = |(at, bytes): (usize, usize)| bytes <= part_max && (bytes % 8 == 0 || at + 1 == count);
-        let as_it_came = self.as_it_came && count > 1 && parts().enumerate().all(fits);
+        let joined = self.as_it_came.map(CameIn::usize).filter(|(first, _)| *first < segment.len());
+        let as_joined = joined.filter(|(first, further)| {
+            *first <= part_max && *first >= *further && first % 8 == 0 && *further > 0 && further % 8 == 0
+        });
+        let as_it_came = self.as_it_came.is_some() && joined.is_none() && count > 1 && parts().enumerate().all(fits);
         Some(Cutter {
             cut: self,
             head,
             v6,
             named_at,
-            part_bytes: match header_bytes + total <= usize::from(self.bytes_max) {
+            part_bytes: match (as_joined, header_bytes + total <= usize::from(self.bytes_max)) {
                 _ if as_it_came => None,
-                true => Some(total),
-                false => Some(part_max & !7),
+                (Some((_, further)), _) => Some(further),
+                (None, true) => Some(total),
+                (None, false) => Some(part_max & !7),
             },
+            first_more: as_joined.map_or(0, |(first, further)| first - further),
             segments: packet.segments().skip(1),
             segment,
             offset: 0,
             total,
         })
+    }
+}
+
+impl CameIn {
+    fn usize(self) -> (usize, usize) {
+        (self.first.into(), self.further.into())
     }
 }
 
@@ -96,7 +120,8 @@ impl<'a, S: Iterator<Item = &'a [u8]>> Cutter<'a, S> {
 
     fn fragment<F: Frame>(&mut self, make: impl FnOnce(&[u8]) -> Option<F>) -> Option<F> {
         self.refill();
-        let bytes = self.part_bytes.unwrap_or(self.segment.len()).min(self.total - self.offset);
+        let first_more = if self.offset == 0 { self.first_more } else { 0 };
+        let bytes = self.part_bytes.map_or(self.segment.len(), |part| part + first_more).min(self.total - self.offset);
         let more = self.offset + bytes < self.total;
         let mut frame = make(self.head)?;
         let header_bytes = self.head.len() - ETHERNET_BYTES;
@@ -149,7 +174,7 @@ impl<'a, S: Iterator<Item = &'a [u8]>> Cutter<'a, S> {
 /// Where the fragment header goes: behind what every router must see (RFC 8200, section 4.5), and behind destination options
 /// unless a routing header says that they are for the last destination only (recorded). Gives where the byte is that names
 /// what follows, and where that begins.
-fn before_fragment(l3: &[u8]) -> Option<(usize, usize)> {
+pub(crate) fn before_fragment(l3: &[u8]) -> Option<(usize, usize)> {
     let (mut named, mut at) = (6, Ipv6::BYTES);
     let mut routed = false;
     loop {

@@ -14,6 +14,7 @@ pub mod piece;
 pub mod waiting;
 pub mod whole;
 
-pub use cut::Cut;
+pub use cut::{CameIn, Cut};
 pub use piece::Piece;
 pub use waiting::{Expired, Waiting};
+pub use whole::Joined;

@@ -2,7 +2,7 @@
 
 use crate::pipeline::Parsed;
 use crate::pipeline::classify::FRAGMENT_HEADER_BYTES;
-use crate::wire::ipv4;
+use crate::wire::{ipv4, protocol};
 
 /// Longest IPv4 packet, and longest payload of an IPv6 one.
 const LENGTH_MAX: usize = 65_535;
@@ -14,6 +14,8 @@ pub enum Impossible {
     Odd,
     /// It has no bytes.
     Empty,
+    /// RFC 8200, section 4.5: the first one has not all headers.
+    Headless,
     /// It reaches beyond the longest packet that there is.
     Reach,
 }
@@ -52,7 +54,28 @@ impl Piece {
         if more && !bytes.is_multiple_of(8) {
             return Err(Impossible::Odd);
         }
+        if parsed.v6 && start == 0 && !has_all_headers(&frame[payload..parsed.end as usize], parsed.protocol) {
+            return Err(Impossible::Headless);
+        }
         Ok(Piece { start: start as u32, end: end as u32, more })
+    }
+}
+
+/// Whether everything up to the transport header is there, that as a whole if it is one of those that the kernel knows (recorded).
+fn has_all_headers(mut part: &[u8], mut next: u8) -> bool {
+    loop {
+        let bytes = match next {
+            protocol::HOP_BY_HOP | protocol::ROUTING | protocol::DESTINATION_OPTIONS => {
+                let Some(&[following, length]) = part.first_chunk::<2>() else { return false };
+                let Some(rest) = part.get((usize::from(length) + 1) * 8..) else { return false };
+                (next, part) = (following, rest);
+                continue;
+            }
+            protocol::TCP => 20,
+            protocol::UDP | protocol::ICMPV6 => 8,
+            _ => 1,
+        };
+        return part.len() >= bytes;
     }
 }
 

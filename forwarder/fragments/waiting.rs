@@ -10,7 +10,7 @@
 //! ```
 
 use super::piece::{Impossible, Piece};
-use super::whole;
+use super::whole::{self, Joined};
 use crate::pipeline::{Parsed, Reason};
 use crate::port::Frame;
 use arrayvec::ArrayVec;
@@ -122,8 +122,8 @@ impl<F: Frame> Waiting<F> {
         self.fragments
     }
 
-    /// Takes a fragment, and gives its packet if that is whole now, with the number of fragments it was made of. `dropped`
-    /// is told of each frame that is not kept, or no longer.
+    /// Takes a fragment, and gives its packet if that is whole now. `dropped` is told of each frame that is not kept, or no
+    /// longer.
     pub fn add(
         &mut self,
         frame: F,
@@ -131,7 +131,7 @@ impl<F: Frame> Waiting<F> {
         key: &Key,
         now_ms: u64,
         mut dropped: impl FnMut(Reason),
-    ) -> Option<(F, u64)> {
+    ) -> Option<Joined<F>> {
         let (hash, pair) = (self.hash(key), self.pair(key));
         let mut slot = self.find(hash, key);
         let piece = match Piece::of(frame.bytes(), parsed) {
@@ -319,12 +319,12 @@ impl<F: Frame> Waiting<F> {
     }
 
     /// All pieces are there: they become one chain.
-    fn finish(&mut self, at: usize, dropped: &mut impl FnMut(Reason)) -> Option<(F, u64)> {
+    fn finish(&mut self, at: usize, dropped: &mut impl FnMut(Reason)) -> Option<Joined<F>> {
         let mut parts = ArrayVec::new();
         self.empty(at, |frame| parts.extend(frame));
-        let fragments = parts.len() as u64;
+        let fragments = parts.len();
         match whole::join(parts) {
-            Ok(frame) => Some((frame, fragments)),
+            Ok(joined) => Some(joined),
             Err(reason) => {
                 (0..fragments).for_each(|_| dropped(reason));
                 None

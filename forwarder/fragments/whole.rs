@@ -20,8 +20,20 @@ const FIRST_BYTES: usize = 256;
 /// The fragments of one packet, in order.
 pub(super) type Parts<F> = ArrayVec<(F, Parsed), PIECES_MAX>;
 
+/// A packet of which all parts are there.
+pub struct Joined<F> {
+    /// The packet: a chain, or one segment.
+    pub frame: F,
+    /// How many fragments it was made of.
+    pub fragments: u64,
+    /// Bytes of the longest of them, IP header included.
+    pub longest: u16,
+}
+
 /// Joins them. All of them are there, and none overlaps another.
-pub(super) fn join<F: Frame>(mut parts: Parts<F>) -> Result<F, Reason> {
+pub(super) fn join<F: Frame>(mut parts: Parts<F>) -> Result<Joined<F>, Reason> {
+    let fragments = parts.len() as u64;
+    let longest = parts.iter().map(|(_, parsed)| parsed.ip_bytes()).max().unwrap_or_default() as u16;
     let tos = congestion(&parts).ok_or(Reason::BadFragment)?;
     let dont_fragment = longest_says_dont_fragment(&parts);
     let bytes = parts.iter().map(|(_, parsed)| payload_bytes(parsed)).sum();
@@ -50,7 +62,7 @@ pub(super) fn join<F: Frame>(mut parts: Parts<F>) -> Result<F, Reason> {
     if let Some(chain) = behind {
         first.chain(chain);
     }
-    Ok(first)
+    Ok(Joined { frame: first, fragments, longest })
 }
 
 fn payload_bytes(parsed: &Parsed) -> usize {

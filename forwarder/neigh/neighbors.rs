@@ -197,8 +197,9 @@ impl Neighbors {
             slots[id.slot()] = hop.seen_from(source);
         }
         let index = self.table.index().clone();
-        let snapshot =
-            Arc::new(NextHops { slots, index, topology: self.topology.clone(), servers: self.servers.clone() });
+        let (topology, servers) = (self.topology.clone(), self.servers.clone());
+        let mtu_min = topology.interfaces.iter().map(|interface| interface.mtu).min().unwrap_or(u16::MAX);
+        let snapshot = Arc::new(NextHops { slots, index, topology, servers, mtu_min });
         self.published = Some(snapshot.clone());
         Some(snapshot)
     }

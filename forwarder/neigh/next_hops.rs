@@ -167,6 +167,8 @@ pub struct NextHops {
     pub(super) topology: Arc<Topology>,
     /// Real servers.
     pub(super) servers: Arc<HashSet<IpAddr>>,
+    /// What every interface takes.
+    pub(super) mtu_min: u16,
 }
 
 impl NextHops {
@@ -226,6 +228,21 @@ impl NextHops {
     /// The interface of a port: its MAC, MTU, name and addresses.
     pub fn interface(&self, port: u16) -> Option<&Interface> {
         self.topology.interface(port)
+    }
+
+    /// Packets that are no longer than this fit wherever they go.
+    #[inline]
+    pub fn mtu_min(&self) -> u16 {
+        self.mtu_min
+    }
+
+    /// The longest packet that goes to `to`, if it is another host's and there is a way.
+    pub fn mtu_towards(&self, to: IpAddr) -> Option<u16> {
+        match self.route(to) {
+            Route::Via(id) => self.get(id).map(|hop| hop.mtu),
+            Route::OnLink { port, .. } => self.interface(port).map(|interface| interface.mtu),
+            Route::Local | Route::Nobody | Route::Unreachable => None,
+        }
     }
 
     /// The slots in use lie below this number.

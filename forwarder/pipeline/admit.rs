@@ -6,6 +6,7 @@
 //! removed may go. Ended conns leave the table when the burst is done, for other frames of it may hold their ids.
 
 use super::planned::Planned;
+use super::quoted::WRONG_CHECKSUM;
 use super::{Batch, Class, Now, Parsed, Reason, Shard, Step, Tell};
 use crate::neigh::NextHopId;
 use crate::services::{Persistence, RealServer, ServerId, Service, ServiceKey, Services};
@@ -56,6 +57,23 @@ impl Shard {
         self.shared.live.is_available(ServerId(self.table.conn(hit.id).server))
     }
 
+    /// An ICMP error about a conn. One with a wrong checksum would get a right one by being translated, or told: it goes nowhere,
+    /// but to a server of DR or behind a tunnel, as it is (recorded).
+    #[cold]
+    pub(super) fn error(&self, parsed: &Parsed, hit: Hit) -> Step {
+        let is_translated = parsed.class == Class::TunnelError || self.table.conn(hit.id).method().sees_replies();
+        match parsed.signal == WRONG_CHECKSUM && is_translated && !self.is_unserved(parsed, hit) {
+            true => Step::Refuse(Reason::BadChecksum, None),
+            false => Step::Forward(hit),
+        }
+    }
+
+    /// The last service of the packet's family was removed, and the conn's VIP is an own address without services: nobody looks
+    /// at such packets any more (recorded). Where the VIP went with its service, nobody would answer, and the conn goes on.
+    pub(super) fn is_unserved(&self, parsed: &Parsed, hit: Hit) -> bool {
+        self.services.is_unserved(parsed.v6) && self.next_hops.is_local(self.table.conn(hit.id).vip().0)
+    }
+
     /// A packet towards a conn's real server, about which there are doubts.
     fn reconsider(&mut self, parsed: &Parsed, hit: Hit) -> Step {
         let available = self.is_server_available(hit);
@@ -72,14 +90,9 @@ impl Shard {
         if !self.services.policy.expire_nodest_conn {
             return Step::Refuse(Reason::ServerGone, None);
         }
-        let (vip, _) = self.table.conn(hit.id).vip();
-        self.end(hit.id);
-        // The client's port is used again: what it begins has nothing to do with the server that is gone.
-        if parsed.opens {
-            return Step::Admit;
-        }
-        // The address of a marked service need not be an own one.
-        if self.next_hops.is_local(vip) { Step::Stray } else { Step::Refuse(Reason::ServerGone, None) }
+        self.end_later(hit.id);
+        // As if it had never been: the packet may begin another one.
+        Step::Admit
     }
 
     /// Is this conn so far done that a SYN or INIT starts another one? Conns of a template are not: the kernel leaves them.
@@ -88,7 +101,10 @@ impl Shard {
         let mode = self.services.policy.conn_reuse_mode;
         let over = match (conn.protocol(), State::of(conn.state)) {
             (protocol::TCP, State::TimeWait | State::Close) => true,
-            (protocol::TCP, State::FinWait) => mode & 2 != 0 && !conn.method().sees_replies(),
+            // Nobody knows then what the server said. If it answered by way of the director, that is known (recorded).
+            (protocol::TCP, State::FinWait) => {
+                mode & 2 != 0 && !conn.method().sees_replies() && !conn.are_replies_seen()
+            }
             (protocol::SCTP, _) => sctp::State::of(conn.state) == sctp::State::Closed,
             _ => false,
         };
@@ -116,7 +132,8 @@ impl Shard {
         if service.is_none() || planned.knows(hash) || self.table.len() + planned.len() == self.table.conns_max() {
             self.make(planned, steps, now);
         }
-        if let Some(hit) = self.table.find_hashed(key, hash, now.tick).filter(|hit| !self.is_ending(hit.id)) {
+        let found = self.table.find_hashed(key, hash, now.tick).filter(|hit| !self.is_ending(hit.id));
+        if let Some(hit) = found.filter(|hit| !self.is_unserved(parsed, *hit)) {
             steps[i] = Step::Forward(hit);
             return;
         }
@@ -129,10 +146,7 @@ impl Shard {
                 // Marked, so the network leads it here: sent on, it would come back.
                 false if of_service => Step::Refuse(Reason::NotForUs, None),
                 false if services.is_of_nat_server(key) && !ends_conn(parsed) => Step::Unmatched,
-                false => {
-                    self.follow_reply(parsed, key, now);
-                    Step::Route
-                }
+                false => Step::Route,
             };
             return;
         };
@@ -210,7 +224,9 @@ impl Shard {
     /// With cache_bypass a flow that a marked service takes and no server does goes where it was going, if that is elsewhere.
     fn bypass(&mut self, service: &Service, parsed: &Parsed, key: &Key) -> Option<NewConn> {
         let marked = matches!(service.key, ServiceKey::Mark { .. });
-        if !(self.services.policy.cache_bypass && marked) || self.next_hops.is_local(key.dst()) {
+        // Of an own address of IPv6 the kernel does not ask whether it is elsewhere: such a flow ends in its conn (recorded).
+        let elsewhere = parsed.v6 || !self.next_hops.is_local(key.dst());
+        if !(self.services.policy.cache_bypass && marked && elsewhere) {
             return None;
         }
         let (id, method) = (self.shared.live.nobody(), Method::Bypass);
@@ -291,7 +307,9 @@ impl Shard {
 
     /// Picks a real server and counts the conn that it will get, under one lock: the next pick sees it.
     fn pick(&mut self, service: &Service, parsed: &Parsed, key: &Key, now: Now) -> Option<First> {
-        let flow = Flow { client: key.src(), client_port: key.sport(), vip: key.dst(), vip_port: key.dport() };
+        // Of an ICMP error the kernel's schedulers by destination take that of the packet that it quotes (recorded).
+        let vip = if parsed.class == Class::IcmpError { key.src() } else { key.dst() };
+        let flow = Flow { client: key.src(), client_port: key.sport(), vip, vip_port: key.dport() };
         let moment = Moment { now_ms: now.ms, random: self.random.u64(..) };
         let live = &self.shared.live;
         let mut pool = service.lock(live);

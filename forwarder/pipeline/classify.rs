@@ -11,7 +11,7 @@
 
 use super::Reason;
 use super::options::is_source_routed;
-use super::quoted::{quoted_v4, quoted_v6, tunnelled_v4};
+use super::quoted::{quoted_v4, quoted_v6, signal_of_error, tunnelled_v4};
 use crate::wire::{checksum, protocol};
 use conntrack::Key;
 use conntrack::states::sctp::Event;
@@ -65,12 +65,15 @@ pub struct Parsed {
     pub ttl: u8,
     /// IP protocol number of what starts at `l4`.
     pub protocol: u8,
-    /// What the transport header says to the conn's state: the TCP flags, the type of SCTP's first chunk that counts, else 0.
+    /// What the transport header says to the conn's state: the TCP flags, the type of SCTP's first chunk that counts. Of an ICMP
+    /// error: [`super::quoted::WRONG_CHECKSUM`], if it is. Else 0.
     pub signal: u8,
     /// It asks for a new conn, even if there is one: TCP's SYN, SCTP's INIT.
     pub opens: bool,
     /// What kind.
     pub class: Class,
+    /// Bytes of the longest fragment that it came in, IP header included. 0: it came in one piece.
+    pub longest_fragment: u16,
 }
 
 impl Parsed {
@@ -86,11 +89,18 @@ impl Parsed {
         signal: 0,
         opens: false,
         class: Class::Neighbor,
+        longest_fragment: 0,
     };
 
     /// Bytes of the IP packet, header included.
     pub fn ip_bytes(&self) -> usize {
         self.end as usize - usize::from(self.l3)
+    }
+
+    /// Whether it leaves in fragments because it came so: with so many bytes around it, it is longer than any of them was. (A
+    /// fragment that was all of an IPv6 packet has lost its fragment header, and needs another one in a tunnel only: recorded.)
+    pub fn leaves_in_fragments(&self, around_bytes: usize) -> bool {
+        self.longest_fragment != 0 && self.ip_bytes() + around_bytes > usize::from(self.longest_fragment)
     }
 }
 
@@ -205,7 +215,7 @@ fn packet_v4(l3: &[u8], rest_bytes: usize, parsed: &mut Parsed, key: &mut Key) -
             (parsed.signal, parsed.opens) = (ports.signal, ports.opens);
             Ok(())
         }
-        None => without_ports(body, parsed, key),
+        None => without_ports(l3, body, parsed, key),
     }
 }
 
@@ -252,7 +262,7 @@ fn packet_v6(l3: &[u8], rest_bytes: usize, to_us: bool, parsed: &mut Parsed, key
             (parsed.signal, parsed.opens) = (ports.signal, ports.opens);
             Ok(())
         }
-        None => without_ports(body, parsed, key),
+        None => without_ports(l3, body, parsed, key),
     }
 }
 
@@ -324,7 +334,7 @@ fn sctp(body: &[u8]) -> (u8, bool) {
 
 /// ICMP, a protocol without flows, or a header that is cut off.
 #[cold]
-fn without_ports(body: &[u8], parsed: &mut Parsed, key: &mut Key) -> Result<(), Reason> {
+fn without_ports(l3: &[u8], body: &[u8], parsed: &mut Parsed, key: &mut Key) -> Result<(), Reason> {
     parsed.class = Class::Other;
     let icmp = if parsed.v6 { protocol::ICMPV6 } else { protocol::ICMP };
     if parsed.protocol != icmp {
@@ -336,6 +346,7 @@ fn without_ports(body: &[u8], parsed: &mut Parsed, key: &mut Key) -> Result<(), 
     if is_error_v4 && let Some(flow) = tunnelled_v4(quoted) {
         *key = flow;
         parsed.class = Class::TunnelError;
+        parsed.signal = signal_of_error(l3, body, parsed);
         return Ok(());
     }
     let flow = match (parsed.v6, message[0]) {
@@ -346,6 +357,7 @@ fn without_ports(body: &[u8], parsed: &mut Parsed, key: &mut Key) -> Result<(), 
     if let Some(flow) = flow {
         *key = flow;
         parsed.class = Class::IcmpError;
+        parsed.signal = signal_of_error(l3, body, parsed);
     }
     Ok(())
 }

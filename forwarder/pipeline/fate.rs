@@ -44,7 +44,7 @@ macro_rules! reasons {
 reasons! {
     Truncated = "truncated": "the frame ends inside a header, or before the length that its IP header gives",
     BadHeader = "bad_header": "a header field is impossible: version, header length, total length, extension chain",
-    BadChecksum = "bad_checksum": "the IPv4 header checksum is wrong",
+    BadChecksum = "bad_checksum": "the checksum is wrong of an IPv4 header, or of an ICMP error that was to be translated",
     OtherMac = "other_mac": "the frame is addressed to another station",
     OtherEtherType = "other_ethertype": "neither IPv4, IPv6 nor ARP, or a VLAN tag where no port has a vlan",
     OtherVlan = "other_vlan": "a VLAN tag, or none, for which the device has no port",
@@ -72,6 +72,7 @@ reasons! {
     HeldTooLong = "held_too_long": "the frame waited for its next hop longer than its time limit",
     TtlExpired = "ttl_expired": "the TTL or hop limit is used up",
     TooBig = "too_big": "longer than the path takes; the sender was told (fragmentation needed, packet too big)",
+    NarrowTunnel = "narrow_tunnel": "the way to a real server in an IPv6 tunnel has no room for a packet of 1280 bytes",
     NoHeadroom = "no_headroom": "the device left no room in front of the frame for a tunnel header or a VLAN tag",
     HandoffFull = "handoff_full": "the ring to the worker that owns the flow, or that can transmit, was full",
     TxRefused = "tx_refused": "the device refused to transmit",

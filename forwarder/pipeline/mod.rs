@@ -89,11 +89,13 @@ impl Batch {
         }
     }
 
-    /// Adds a reassembled packet: the bytes of its first segment, and how many follow.
+    /// Adds a packet that this burst left to be worked on: the bytes of its first segment, how many follow, and how long the
+    /// longest fragment was, if it came in fragments.
     #[cold]
-    pub fn add_whole(&mut self, first: &[u8], rest_bytes: usize, port: u8, mac: StationMac) {
+    pub fn add_whole(&mut self, first: &[u8], rest_bytes: usize, longest_fragment: u16, port: u8, mac: StationMac) {
         let (mut parsed, mut key) = (Parsed { port, ..Parsed::NOTHING }, no_key());
         classify(first, rest_bytes, mac, &mut parsed, &mut key);
+        parsed.longest_fragment = longest_fragment;
         // A fragment within fragments, and neighbour discovery in fragments (RFC 6980): nobody means well by them.
         if matches!(parsed.class, Class::Fragment | Class::Neighbor) {
             parsed.class = Class::Refused(Reason::BadFragment);
@@ -109,13 +111,29 @@ impl Batch {
         shard.table.find_burst(&self.keys, now.tick, &mut hits[..self.keys.len()]);
         for (parsed, hit) in self.parsed.iter().zip(hits) {
             self.steps.push(match (parsed.class, hit) {
-                (Class::Flow | Class::IcmpError | Class::TunnelError, Some(hit)) => Step::Forward(hit),
+                (Class::Flow, Some(hit)) => Step::Forward(hit),
+                (Class::IcmpError | Class::TunnelError, Some(hit)) => shard.error(parsed, hit),
                 (Class::Flow | Class::IcmpError | Class::TunnelError, None) => Step::Admit,
                 (Class::Fragment, _) => Step::Reassemble,
                 (Class::Other, _) => Step::Local,
                 (Class::Neighbor, _) => Step::Neighbor,
                 (Class::Refused(reason), _) => Step::Refuse(reason, None),
             });
+        }
+        if shard.services.has_unserved() {
+            self.forget_unserved(shard);
+        }
+    }
+
+    /// Some conns of a family without services take no packets.
+    #[cold]
+    fn forget_unserved(&mut self, shard: &Shard) {
+        for (parsed, step) in self.parsed.iter().zip(&mut self.steps) {
+            if let Step::Forward(hit) = *step
+                && shard.is_unserved(parsed, hit)
+            {
+                *step = Step::Admit;
+            }
         }
     }
 }

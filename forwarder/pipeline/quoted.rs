@@ -1,9 +1,14 @@
-//! The flow of a packet that an ICMP error quotes, ends exchanged: the flow in the error's own direction.
+//! What an ICMP error is about: the flow of the packet that it quotes, ends exchanged, so the flow in the error's own direction;
+//! and whether it is to be believed.
 
+use super::Parsed;
 use super::classify::has_ports;
 use crate::rewrite::tun;
 use crate::wire::{checksum, ipv6};
 use conntrack::Key;
+
+/// What an ICMP error with a wrong checksum signals.
+pub const WRONG_CHECKSUM: u8 = 1;
 
 /// The flow of the IPv4 packet in a quoted IPv4 tunnel packet. About any other tunnel the kernel tells nobody (recorded).
 /// Whether the tunnel is the director's own is seen when there is a conn.
@@ -59,4 +64,13 @@ pub(super) fn quoted_v6(packet: &[u8]) -> Option<Key> {
         u16::from_be_bytes([ports[0], ports[1]]),
         protocol,
     ))
+}
+
+/// Whether an ICMP error's checksum is right. Of one that came in fragments only the first segment is here, and nobody asks.
+pub(super) fn signal_of_error(l3: &[u8], body: &[u8], parsed: &Parsed) -> u8 {
+    let end = parsed.ip_bytes();
+    let header_bytes = usize::from(parsed.l4 - parsed.l3);
+    let is_whole = header_bytes + body.len() == end;
+    let is_wrong = is_whole && !checksum::transport_is_right(&l3[..end], header_bytes, parsed.protocol);
+    if is_wrong { WRONG_CHECKSUM } else { 0 }
 }

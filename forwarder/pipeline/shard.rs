@@ -101,6 +101,13 @@ impl Shard {
         self.ending.push(Ending { id, counted: true });
     }
 
+    /// A conn that this burst was to end goes on. False: it was not, or it is too late.
+    pub(super) fn spare(&mut self, id: ConnId) -> bool {
+        let before = self.ending.len();
+        self.ending.retain(|ending| ending.id != id || !ending.counted);
+        self.ending.len() < before
+    }
+
     /// Ends a conn at once, and gives the template that controlled it. Not within a burst.
     pub fn end_now(&mut self, id: ConnId) -> Option<TemplateId> {
         self.shared.settle(self.table.conn(id));
@@ -115,7 +122,7 @@ impl Shard {
 
     /// Did this burst end any conn?
     #[inline]
-    pub(super) fn has_ending(&self) -> bool {
+    pub fn has_ending(&self) -> bool {
         !self.ending.is_empty()
     }
 

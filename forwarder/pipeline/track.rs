@@ -12,6 +12,9 @@ const STATE_FLAGS: u8 = 0x17;
 /// Of those, what nearly every packet of an established conn has. It changes nothing.
 const ACK_ALONE: u8 = 0x10;
 
+/// What a RST says.
+const RESET: Parsed = Parsed { protocol: protocol::TCP, class: Class::Flow, signal: wire::tcp::RST, ..Parsed::NOTHING };
+
 /// Follows the conns of a burst.
 #[inline]
 pub fn track(shard: &mut Shard, batch: &Batch, now: Now) {
@@ -64,16 +67,15 @@ impl Shard {
         }
     }
 
-    /// A packet of no conn's that is only routed. A server behind DR or a tunnel may answer by way of the director: the packet
-    /// goes on as it is, but the conn hears of it, and trusts its client less from then on (recorded).
+    /// A packet of no conn's that is routed on. A server behind DR or a tunnel may answer by way of the director: the packet
+    /// goes as it is, but the conn hears of it, and trusts its client less from then on (recorded).
     #[cold]
-    pub(super) fn follow_reply(&mut self, parsed: &Parsed, key: &Key, now: Now) {
+    pub fn follow_reply(&mut self, parsed: &Parsed, key: &Key, now: Now) {
         let key = key.reversed();
         let hit = self.table.find_hashed(&key, self.table.hash(&key), now.tick);
-        // What a router drops, IPVS behind it does not see.
-        let goes_on = parsed.ttl > 1 && (parsed.v6 || !self.next_hops.is_local(key.dst()));
-        let of_flow = parsed.class == Class::Flow && goes_on;
+        let of_flow = parsed.class == Class::Flow;
         if let Some(hit) = hit.filter(|hit| of_flow && hit.direction == Direction::Inbound)
+            && !self.is_unserved(parsed, hit)
             && !self.table.conn(hit.id).method().sees_replies()
         {
             self.table.conn_mut(hit.id).set_replies_seen();
@@ -103,8 +105,24 @@ impl Shard {
 
     /// The director answered a TCP segment with a RST, as the conn's real server.
     pub fn saw_reset(&mut self, hit: Hit, now: Now) {
-        let reset = Parsed { protocol: protocol::TCP, class: Class::Flow, signal: wire::tcp::RST, ..Parsed::NOTHING };
-        self.follow_state(&reset, Hit { direction: Direction::Outbound, ..hit }, now);
+        self.follow_state(&RESET, Hit { direction: Direction::Outbound, ..hit }, now);
+    }
+
+    /// The director answered a TCP segment with a RST from the VIP. If the segment ended a conn of a server that answers clients
+    /// itself, the conn takes it for that server's, and is closed instead (recorded: so the kernel's own RST saves it).
+    #[cold]
+    pub fn saw_own_reset(&mut self, key: &Key, now: Now) {
+        let hit = self.table.find_hashed(key, self.table.hash(key), now.tick);
+        // The newest conn is found: another one that took its place is none that ends.
+        if let Some(Hit { id, .. }) = hit
+            && !self.table.conn(id).method().sees_replies()
+            && self.spare(id)
+        {
+            self.table.conn_mut(id).set_replies_seen();
+            let (v6, end) = if key.is_v6() { (true, 60) } else { (false, 40) };
+            let reset = Parsed { end, v6, ttl: u8::MAX, ..RESET };
+            self.follow(&reset, Hit { id, direction: Direction::Outbound }, now);
+        }
     }
 
     /// A TCP or SCTP packet that may change its conn's state.

@@ -22,14 +22,26 @@ pub const RESET_BYTES_MAX: usize = 60;
 
 /// Writes the RST that answers the segment in `l3` and gives its length. None if it must not be answered.
 pub fn reset(room: &mut [u8], l3: &[u8], l4: usize) -> Option<usize> {
-    let segment = l3.get(l4..)?;
-    let tcp = Tcp::of(segment)?;
+    let segment_bytes = l3.get(l4..)?.len();
+    checksum::transport_is_right(l3, l4, protocol::TCP).then(|| answer(room, l3, l4, segment_bytes)).flatten()
+}
+
+/// The same for a segment of so many bytes that lies in several pieces; `l3` holds its headers.
+pub fn reset_of_pieces<'a>(
+    room: &mut [u8],
+    l3: &[u8],
+    l4: usize,
+    segment_bytes: usize,
+    pieces: impl Iterator<Item = &'a [u8]>,
+) -> Option<usize> {
+    checksum::tcp_is_right(l3, segment_bytes as u32, pieces).then(|| answer(room, l3, l4, segment_bytes)).flatten()
+}
+
+fn answer(room: &mut [u8], l3: &[u8], l4: usize, segment_bytes: usize) -> Option<usize> {
+    let tcp = Tcp::of(l3.get(l4..)?)?;
     let (source, destination) = room::addresses(l3)?;
-    let data_bytes = segment.len().checked_sub(tcp.header_bytes())?;
-    let answered = tcp.flags() & tcp::RST == 0
-        && room::are_answerable(source, destination)
-        && checksum::transport_is_right(l3, l4, protocol::TCP);
-    if !answered {
+    let data_bytes = segment_bytes.checked_sub(tcp.header_bytes())?;
+    if tcp.flags() & tcp::RST != 0 || !room::are_answerable(source, destination) {
         return None;
     }
     let (sequence, acknowledgement, flags) = if tcp.flags() & tcp::ACK != 0 {

@@ -80,7 +80,7 @@ const GRE_CHECKSUM_BYTES: usize = 4;
 
 impl Tunnel {
     /// Bytes between the outer IP header and the inner one.
-    const fn bytes(self) -> usize {
+    pub const fn bytes(self) -> usize {
         match self {
             Tunnel::Ipip => 0,
             Tunnel::Gre { csum: false } => GRE_BYTES,

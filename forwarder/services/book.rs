@@ -5,6 +5,7 @@
 
 mod batch;
 mod listed;
+mod policy;
 mod refused;
 mod snapshot;
 mod steers;
@@ -135,19 +136,9 @@ impl Book {
         &self.marks
     }
 
-    /// The policy.
-    pub fn policy(&self) -> &Policy {
-        &self.policy
-    }
-
-    /// Replaces the policy.
-    pub fn set_policy(&mut self, policy: Policy) {
-        self.policy = Arc::new(policy);
-        self.changed = true;
-    }
-
     /// A new service without servers. Whoever adds it has asked [`Book::steered_otherwise`].
-    pub fn add_service(&mut self, key: ServiceKey, spec: ServiceSpec) -> Result<(), Refused> {
+    pub fn add_service(&mut self, key: ServiceKey, mut spec: ServiceSpec) -> Result<(), Refused> {
+        spec.settings = spec.settings.with_expirations(self.policy.expirations);
         if self.services.contains_key(&key) {
             return Err(Refused::ServiceExists);
         }
@@ -162,7 +153,8 @@ impl Book {
     }
 
     /// Other settings for a live service; its servers and conns stay, its scheduler starts afresh.
-    pub fn edit_service(&mut self, key: ServiceKey, spec: ServiceSpec) -> Result<(), Refused> {
+    pub fn edit_service(&mut self, key: ServiceKey, mut spec: ServiceSpec) -> Result<(), Refused> {
+        spec.settings = spec.settings.with_expirations(self.policy.expirations);
         let entry = self.services.get_mut(&key).ok_or(Refused::NoService)?;
         if entry.service.steer != spec.steer {
             return Err(Refused::SteerIsFixed);

@@ -16,7 +16,7 @@ use conntrack::{Key, Method, Netmask};
 use hashbrown::{HashMap, HashSet};
 use ipnet::IpNet;
 pub use live::{LiveTable, ServerId, ServiceId};
-use sched::{Flow, Kind, Moment, Picker, Settings};
+use sched::{Expirations, Flow, Kind, Moment, Picker, Settings};
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
@@ -225,6 +225,8 @@ pub struct Services {
     vips: HashSet<IpAddr, foldhash::fast::RandomState>,
     /// With nat_icmp_send: NAT servers by protocol, address and port; protocol 0: of a mark's service.
     nat_servers: HashSet<(u8, IpAddr, u16), foldhash::fast::RandomState>,
+    /// Of IPv4 and of IPv6: its last service was removed.
+    unserved: [bool; 2],
     /// How conns behave.
     pub policy: Arc<Policy>,
     /// Which worker owns a flow.
@@ -264,6 +266,8 @@ pub struct Policy {
     pub nat_icmp_send: bool,
     /// Rates are kept.
     pub run_estimation: bool,
+    /// How long lblc and lblcr remember.
+    pub expirations: Expirations,
     /// Packets for other hosts are routed.
     pub forward: bool,
     /// How long each state lives.
@@ -292,6 +296,18 @@ impl Services {
         }
         let endpoint = |port| ServiceKey::Endpoint { protocol: key.protocol(), vip, port };
         self.by_key.get(&endpoint(key.dport())).or_else(|| self.by_key.get(&endpoint(0)))
+    }
+
+    /// Is there a family whose last service was removed?
+    #[inline]
+    pub fn has_unserved(&self) -> bool {
+        self.unserved != [false; 2]
+    }
+
+    /// Is this such a family?
+    #[inline]
+    pub fn is_unserved(&self, v6: bool) -> bool {
+        self.unserved[usize::from(v6)]
     }
 
     /// Is the address a service's?

@@ -185,17 +185,26 @@ fn transport_sum(l3: &[u8], l4: usize, protocol: u8) -> Option<Sum> {
 /// The checksum of a UDP datagram of that many bytes that lies in several pieces, its own checksum field 0 and all pieces but
 /// the last of even length. `l3` begins with its IP header.
 pub fn udp<'a>(l3: &[u8], bytes: u32, datagram: impl Iterator<Item = &'a [u8]>) -> u16 {
+    match sum_of_pieces(l3, protocol::UDP, bytes, datagram).checksum() {
+        0 => 0xffff,
+        checksum => checksum,
+    }
+}
+
+/// Whether the checksum of a TCP segment of that many bytes is right that lies in several such pieces.
+pub fn tcp_is_right<'a>(l3: &[u8], bytes: u32, segment: impl Iterator<Item = &'a [u8]>) -> bool {
+    sum_of_pieces(l3, protocol::TCP, bytes, segment).checksum() == 0
+}
+
+fn sum_of_pieces<'a>(l3: &[u8], protocol: u8, bytes: u32, pieces: impl Iterator<Item = &'a [u8]>) -> Sum {
     let mut sum = Sum::default();
     let addresses = if l3.first().is_some_and(|first| first >> 4 == 6) { 8..Ipv6::BYTES } else { 12..Ipv4::BYTES };
     sum.add(l3.get(addresses).unwrap_or_default());
     sum.add_word((bytes >> 16) as u16);
     sum.add_word(bytes as u16);
-    sum.add_word(protocol::UDP.into());
-    datagram.for_each(|piece| sum.add(piece));
-    match sum.checksum() {
-        0 => 0xffff,
-        checksum => checksum,
-    }
+    sum.add_word(protocol.into());
+    pieces.for_each(|piece| sum.add(piece));
+    sum
 }
 
 /// Whether the packet's TCP, UDP, ICMP or ICMPv6 checksum is right. `l3` ends where the packet ends. A UDP checksum

@@ -3,15 +3,16 @@
 
 use super::Worker;
 use super::held::Towards;
-use super::reassemble::is_chain;
+use super::reassemble::{Whole, is_chain};
 use crate::fragments::Cut;
 use crate::neigh::Route;
 use crate::pipeline::classify::ETHERNET_BYTES;
 use crate::pipeline::{Fate, Now, Parsed, Reason, Tell};
 use crate::port::{Frame, Port};
 use crate::rewrite::icmp::{self, Cause};
-use crate::rewrite::reset::reset;
+use crate::rewrite::reset::{reset, reset_of_pieces};
 use crate::wire::{self, protocol};
+use conntrack::Key;
 use std::net::IpAddr;
 
 /// Longest answer made in place, Ethernet header included. (An echo reply is as long as its request and has its own frame.)
@@ -54,7 +55,7 @@ impl<P: Port> Worker<P> {
         let (_, destination) = addresses(&frame.bytes()[usize::from(parsed.l3)..]);
         match self.shard.next_hops.is_local(destination) {
             true => self.answer_own(port, frame, parsed, now),
-            false => self.route(port, frame, parsed, now),
+            false => self.route(port, frame, parsed, None, now),
         }
     }
 
@@ -64,7 +65,23 @@ impl<P: Port> Worker<P> {
         let l3 = packet(&frame, parsed, &mut room);
         let l4 = usize::from(parsed.l4 - parsed.l3);
         let fate = match parsed.protocol {
-            protocol::TCP => self.say(port, l3, now, |room, _| reset(room, l3, l4)).fate(),
+            protocol::TCP => {
+                let said = self.say(port, l3, now, |room, _| match is_chain(&frame, parsed) {
+                    true => {
+                        let first = &frame.bytes()[usize::from(parsed.l4)..];
+                        let pieces = std::iter::once(first).chain(frame.segments().skip(1));
+                        reset_of_pieces(room, l3, l4, parsed.ip_bytes() - l4, pieces)
+                    }
+                    false => reset(room, l3, l4),
+                });
+                if said == Said::Yes
+                    && self.shard.has_ending()
+                    && let Some(key) = tcp_flow(l3, l4)
+                {
+                    self.shard.saw_own_reset(&key, now);
+                }
+                said.fate()
+            }
             protocol::UDP => self.tell(port, l3, Cause::PortUnreachable, now).fate(),
             // The other family's ICMP is a protocol like any other, and classify has not seen a header of it.
             protocol::ICMP | protocol::ICMPV6 if (parsed.protocol == protocol::ICMPV6) == parsed.v6 => {
@@ -111,13 +128,15 @@ impl<P: Port> Worker<P> {
         self.note(said);
     }
 
-    /// An ICMP error about what a DR or TUN server answered from the VIP and by way of the director. It is for that address, and
-    /// takes the way of any error that a router sends there: to the conn's real server (recorded).
+    /// An ICMP error about what a server answered: a DR or TUN server from the VIP and by way of the director, or a NAT server in
+    /// fragments that are too long together. It is for the VIP, and takes the way of any error that a router sends there: to the
+    /// conn's real server (recorded).
     #[cold]
     fn tell_real_server(&mut self, port: usize, ethernet: &[u8], packet: &[u8], cause: Cause, now: Now) -> Said {
-        let Some(source) = self.shard.next_hops.source_towards(port as u16, addresses(packet).0) else {
-            return Said::Nothing;
-        };
+        // Between own addresses an IPv4 host has but one (recorded).
+        let (vip, _) = addresses(packet);
+        let source = if vip.is_ipv4() { Some(vip) } else { self.shard.next_hops.source_towards(port as u16, vip) };
+        let Some(source) = source else { return Said::Nothing };
         self.say_here(port, ethernet, now, |room, id| error_from(source, room, packet, cause, id))
     }
 
@@ -140,7 +159,7 @@ impl<P: Port> Worker<P> {
         };
         match self.egress.make(port, &room[..ETHERNET_BYTES + bytes], &mut self.shard.counts) {
             Some(made) => {
-                self.whole.push((made, port as u16));
+                self.whole.push(Whole { frame: made, port: port as u16, longest_fragment: 0 });
                 Said::Yes
             }
             None => Said::Unsaid(Reason::NoBuffer),
@@ -243,7 +262,7 @@ impl<P: Port> Worker<P> {
         };
         frame.truncate(l3 + bytes - rest_bytes);
         self.shard.counts.created += 1;
-        self.emit(frame, towards, Some(Cut { bytes_max: mtu, as_it_came: false, atomic: false, id }), now);
+        self.emit(frame, towards, Some(Cut { bytes_max: mtu, as_it_came: None, atomic: false, id }), now);
         Fate::Consumed
     }
 
@@ -296,6 +315,13 @@ pub(super) fn packet<'a, F: Frame>(frame: &'a F, parsed: &Parsed, room: &'a mut 
 fn asks_echo(l3: &[u8], l4: usize, parsed: &Parsed) -> bool {
     let request = if parsed.v6 { wire::icmp::v6::ECHO_REQUEST } else { wire::icmp::v4::ECHO_REQUEST };
     l3[l4] == request
+}
+
+/// The flow of a TCP segment that classify has seen.
+fn tcp_flow(packet: &[u8], l4: usize) -> Option<Key> {
+    let port = |at: usize| u16::from_be_bytes([packet[at], packet[at + 1]]);
+    let (source, destination) = addresses(packet);
+    Key::of((source, port(l4)), (destination, port(l4 + 2)), protocol::TCP)
 }
 
 /// Source and destination of a packet that classify has seen.

@@ -5,6 +5,7 @@
 
 use super::WorkerPort;
 use super::peers::{HandOver, Handed, Peers};
+use super::reassemble::Whole;
 use crate::fragments::Cut;
 use crate::fragments::cut::Next;
 use crate::pipeline::{Fate, Reason, StationMac};
@@ -148,8 +149,8 @@ impl<P: Port> Egress<P> {
 
     /// Gives a reassembled packet to another worker.
     #[cold]
-    pub fn hand_whole(&mut self, to: usize, packet: P::Frame, port: u16, counts: &mut Counts) {
-        account(self.peers.hand_whole(to, packet, port), counts);
+    pub fn hand_whole(&mut self, to: usize, packet: Whole<P::Frame>, counts: &mut Counts) {
+        account(self.peers.hand_whole(to, packet), counts);
     }
 
     /// What was given to other workers goes over.

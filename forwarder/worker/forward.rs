@@ -1,6 +1,7 @@
 //! The last stage for a frame that has a conn: next hop, TTL, MTU, rewrite, and out.
 
 use super::Worker;
+use super::cutting::{IPV6_MTU_MIN, must_not_be_cut_again};
 use super::held::{Kept, Towards};
 use super::translate::translate;
 use crate::fragments::Cut;
@@ -13,7 +14,7 @@ use crate::rewrite::tun::Tunnel;
 use crate::rewrite::{ttl, tun};
 use crate::services::ServerId;
 use crate::wire::Ipv4;
-use conntrack::{Direction, Hit, Method};
+use conntrack::{Conn, Direction, Hit, Method};
 use std::net::IpAddr;
 
 const ETHERTYPE_AT: usize = 12;
@@ -33,10 +34,10 @@ struct Ready {
 
 /// Where a conn's packets go in one direction, and how long they may be.
 #[derive(Clone, Copy)]
-struct Way {
+pub(super) struct Way {
     /// None: to a neighbour that has no next hop yet.
     hop: Option<NextHopId>,
-    mtu: u16,
+    pub(super) mtu: u16,
 }
 
 impl<P: Port> Worker<P> {
@@ -166,29 +167,39 @@ impl Shard {
         let chained = frame.bytes().len() < parsed.end as usize;
         let l3 = &mut frame.bytes_mut()[usize::from(parsed.l3)..];
         if !ttl::decrement(l3) {
+            if conn.method() == Method::Tun {
+                // The kernel has looked its route up by then, and what it knows of the path is in use (recorded).
+                self.shared.tunnels.for_packet(ServerId(conn.server), mtu, now);
+            }
             return Err((Reason::TtlExpired, Some(Tell::TimeExceeded)));
         }
         let (tunnel, mtu, longest) = match conn.method() {
             Method::Tun => {
                 let (tunnel, path_mtu) = self.shared.tunnels.for_packet(ServerId(conn.server), mtu, now);
-                (tunnel, path_mtu, tunnel.inner_bytes_max(usize::from(path_mtu), conn.is_server_v6()))
+                let longest = tunnel.inner_bytes_max(usize::from(path_mtu), conn.is_server_v6());
+                // As the kernel has it, whatever the packet inside (recorded).
+                if conn.is_server_v6() && longest < IPV6_MTU_MIN {
+                    return Err((Reason::NarrowTunnel, None));
+                }
+                (tunnel, path_mtu, longest)
             }
             _ => (Tunnel::Ipip, mtu, usize::from(mtu)),
         };
-        let mut cut = None;
-        if ip_bytes > longest || chained {
+        let (mut cut, mut refused) = (None, None);
+        if ip_bytes > longest || chained || self.leaves_in_fragments(parsed, conn, tunnel) {
             let id = self.random.u32(..);
             let outer = (conn.method() == Method::Tun).then(|| (tunnel, conn.is_server_v6()));
-            cut = match self.cut(frame, parsed, outer, usize::from(mtu), longest, id) {
-                Ok(cut) => Some(cut),
-                Err(refusal) => {
-                    // A server is quoted its reply as it came, a client its packet with one hop less (recorded).
-                    if hit.direction == Direction::Outbound {
-                        ttl::restore(&mut frame.bytes_mut()[usize::from(parsed.l3)..]);
-                    }
-                    return Err(refusal);
-                }
-            };
+            let outbound = hit.direction == Direction::Outbound;
+            match self.cut(frame, parsed, outer, usize::from(mtu), longest, id) {
+                Ok(into) => cut = Some(into),
+                // A client is quoted its packet with one hop less; a server's reply is found too long when it is translated, and
+                // the error comes back through the conn as any other (recorded).
+                Err(refusal) if outbound => refused = Some(refusal),
+                Err(refusal) => return Err(refusal),
+            }
+            if outbound && must_not_be_cut_again(&frame.bytes()[usize::from(parsed.l3)..], parsed) {
+                refused = Some((Reason::TooBig, Some(Tell::TooBig(mtu))));
+            }
             if conn.method() == Method::FullNat && hit.direction == Direction::Inbound {
                 name_anew(&mut frame.bytes_mut()[usize::from(parsed.l3)..], id as u16);
             }
@@ -201,7 +212,21 @@ impl Shard {
             Method::Nat | Method::FullNat => translate(frame, parsed, conn, hit.direction)?,
             Method::Dr | Method::Local | Method::Bypass => {}
         }
+        if let Some(refusal) = refused {
+            return Err(refusal);
+        }
         Ok(Ready { hop, cut })
+    }
+
+    /// Whether a packet that came in fragments, all of which are in this segment, leaves in fragments.
+    #[inline]
+    fn leaves_in_fragments(&self, parsed: &Parsed, conn: &Conn, tunnel: Tunnel) -> bool {
+        // A tunnel of the other family knows nothing of them.
+        let around_bytes = match conn.method() {
+            Method::Tun if conn.is_server_v6() == parsed.v6 => tunnel.outer_bytes(parsed.v6),
+            _ => 0,
+        };
+        parsed.longest_fragment != 0 && parsed.leaves_in_fragments(around_bytes)
     }
 
     /// Puts the tunnel header between Ethernet and the packet.
@@ -270,7 +295,7 @@ impl Shard {
 
     /// Where the conn's packets go in this direction. The answer is kept in the conn.
     #[inline]
-    fn way(&mut self, hit: Hit) -> Result<Way, Refusal> {
+    pub(super) fn way(&mut self, hit: Hit) -> Result<Way, Refusal> {
         let conn = self.table.conn(hit.id);
         let cached = match hit.direction {
             Direction::Inbound => conn.next_hop_inbound,
@@ -321,6 +346,7 @@ impl Shard {
             Route::OnLink { port, address } => Ok(Towards::Neighbor { port, address }),
             // Nobody is told (recorded).
             Route::Nobody if to.is_loopback() => Err((Reason::NoRoute, None)),
+            Route::Local if conn.method() == Method::Bypass => Err((Reason::NoRoute, None)),
             Route::Local | Route::Nobody | Route::Unreachable => Err((Reason::NoRoute, Some(Tell::HostUnreachable))),
         }
     }

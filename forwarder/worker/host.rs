@@ -3,6 +3,7 @@
 
 use super::Worker;
 use super::peers::Handed;
+use super::reassemble::Whole;
 use crate::host::ring::Unpassed;
 use crate::pipeline::classify::{StationMac, classify, no_key};
 use crate::pipeline::{Class, Fate, Now, Parsed, Reason, Shard};
@@ -101,7 +102,8 @@ impl<P: Port> Worker<P> {
         let mac = self.egress.mac(port).bytes();
         frame.bytes_mut()[..mac.len()].copy_from_slice(&mac);
         ttl::restore(&mut frame.bytes_mut()[usize::from(reply.parsed.l3)..]);
-        self.walk_whole([(frame, port as u16)].into_iter().collect(), now);
+        let reply = Whole { frame, port: port as u16, longest_fragment: 0 };
+        self.walk_whole([reply].into_iter().collect(), now);
     }
 }
 

@@ -30,7 +30,7 @@ use egress::{Egress, Incoming};
 use held::Held;
 use limit::{ANSWERS_BURST, AnswerLimit};
 use peers::{Handed, Peers};
-use reassemble::{Whole, is_chain};
+use reassemble::Whole;
 use rings::{Order, Report, WorkerRings};
 use route::{REDIRECTS_BURST, REDIRECTS_PER_S};
 use std::sync::Arc;
@@ -141,6 +141,7 @@ impl<P: Port> Worker<P> {
     fn walk(&mut self, batch: &mut Batch, frames: &mut Burst<P::Frame>, now: Now) {
         batch.find(&self.shard, now);
         admit::admit(&mut self.shard, batch, now);
+        self.refuse_long_replies(batch, frames);
         track::track(&mut self.shard, batch, now);
         self.dispatch(batch, frames, now);
         self.shard.remove_ended();
@@ -167,8 +168,9 @@ impl<P: Port> Worker<P> {
             if owner == self.egress.peers.own {
                 (batch.parsed[frames.len()], batch.keys[frames.len()]) = (parsed, key);
                 frames.push(frame);
-            } else if is_chain(&frame, &parsed) {
-                self.egress.hand_whole(owner, frame, parsed.port.into(), &mut self.shard.counts);
+            } else if parsed.longest_fragment != 0 {
+                let whole = Whole { frame, port: parsed.port.into(), longest_fragment: parsed.longest_fragment };
+                self.egress.hand_whole(owner, whole, &mut self.shard.counts);
             } else {
                 let handed = Handed::Flow { frame, port: parsed.port.into() };
                 self.egress.hand(owner, handed, &mut self.shard.counts);
@@ -195,9 +197,9 @@ impl<P: Port> Worker<P> {
                         frames.push(frame);
                         interfaces.push(port as u8);
                     }
-                    Handed::Whole { frame, port } => {
+                    Handed::Whole { frame, port, longest_fragment } => {
                         segments += frame.segments().count();
-                        whole.push((frame, port));
+                        whole.push(Whole { frame, port, longest_fragment });
                     }
                     Handed::Send { frame, port } => finished.push((frame, port)),
                     Handed::OfHost { frame, port } => of_host.push((frame, port)),
@@ -301,7 +303,7 @@ impl<P: Port> Worker<P> {
             Step::Neighbor => self.report_neighbor(port, frame),
             Step::Local => self.local(port, frame, parsed, now),
             Step::Stray => self.answer(port, frame, parsed, now),
-            Step::Route => self.route(port, frame, parsed, now),
+            Step::Route => self.route(port, frame, parsed, Some(key), now),
             Step::Unmatched => self.refuse_unmatched(port, frame, parsed, now),
             Step::Refuse(reason, _) if self.host_listens(port, reason) => self.pass(port, &frame),
             Step::Refuse(reason, tell) => self.refuse(port, frame, parsed, reason, tell, now),

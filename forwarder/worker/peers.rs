@@ -5,6 +5,7 @@
 //! device, four to a cache line, and the owner classifies a frame again instead of being sent what was found. A reassembled
 //! packet is many frames: how many of them lie in rings is counted, by all workers together.
 
+use super::reassemble::Whole;
 use crate::port::{BURST, Burst, Frame};
 use rtrb::chunks::ChunkError;
 use std::sync::Arc;
@@ -31,6 +32,8 @@ pub enum Handed<F> {
         frame: F,
         /// The port its last fragment came by.
         port: u16,
+        /// Bytes of the longest of its fragments.
+        longest_fragment: u16,
     },
     /// The host sends it, and the receiver owns the conn that it is a reply of, if there is one.
     OfHost {
@@ -100,13 +103,14 @@ impl<F: Frame> Peers<F> {
 
     /// Gives a reassembled packet to another worker that owns its flow, unless too much lies in the rings.
     #[cold]
-    pub fn hand_whole(&mut self, to: usize, frame: F, port: u16) -> HandOver {
+    pub(super) fn hand_whole(&mut self, to: usize, packet: Whole<F>) -> HandOver {
+        let Whole { frame, port, longest_fragment } = packet;
         let segments = frame.segments().count();
         if self.chained.fetch_add(segments, Ordering::Relaxed) + segments > CHAINED_MAX {
             self.chained.fetch_sub(segments, Ordering::Relaxed);
             return HandOver { handed: 0, refused: 1 };
         }
-        self.hand(to, Handed::Whole { frame, port })
+        self.hand(to, Handed::Whole { frame, port, longest_fragment })
     }
 
     /// Reassembled packets of that many segments were taken.

@@ -14,7 +14,7 @@ use crate::rewrite::icmp::{self, Cause};
 use crate::rewrite::tun;
 use crate::services::ServerId;
 use crate::wire::icmp::v4::{FRAGMENTATION_NEEDED, UNREACHABLE};
-use crate::wire::{Icmp, Ipv4};
+use crate::wire::{Icmp, Ipv4, protocol};
 use conntrack::{Direction, Hit, Method};
 
 impl<P: Port> Worker<P> {
@@ -46,10 +46,14 @@ impl<P: Port> Worker<P> {
             && next_hops.is_local(Ipv4::of(error)?.destination().into());
         let inner_at = outer_at + tun::inner_at(&error[outer_at..], |_| true).filter(|_| ours)?;
         let (kind, code) = (message.kind(), message.code());
-        // Of a removed server nobody knows that it had a tunnel; but the path's MTU is learned (recorded).
+        // Of a removed server nobody knows that it had a tunnel. To the kernel GUE's packets are still UDP of its own, of which it
+        // learns the path's MTU; IP in IP and GRE are nothing (recorded).
         let is_known = self.shard.shared.live.is_available(server);
         if (kind, code) != (UNREACHABLE, FRAGMENTATION_NEEDED) {
             return is_known.then_some((inner_at, Cause::Relayed { kind, code, rest: 0 }));
+        }
+        if !is_known && outer.protocol() != protocol::UDP {
+            return None;
         }
         let port_mtu = self.shard.tunnel_mtu(hit);
         let (tunnel, path_mtu) = self.shard.shared.tunnels.learn_path_mtu(server, message.mtu_v4(), port_mtu, now);

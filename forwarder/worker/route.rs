@@ -15,6 +15,7 @@
 
 use super::Worker;
 use super::answer::{addresses, packet};
+use super::cutting::must_not_be_cut_again;
 use super::forward::Refusal;
 use super::held::{Kept, Towards};
 use super::reassemble::is_chain;
@@ -23,6 +24,7 @@ use crate::neigh::{NextHop, NextHopState, Route};
 use crate::pipeline::{Now, Parsed, Reason, Shard, Tell};
 use crate::port::{Frame, Port};
 use crate::rewrite::{icmp, ttl};
+use conntrack::Key;
 use std::net::IpAddr;
 
 /// Redirects a second, and how many at once. A host that listens needs one; one that does not is not worth more.
@@ -31,12 +33,15 @@ pub const REDIRECTS_PER_S: u64 = 100;
 pub const REDIRECTS_BURST: u64 = 20;
 
 impl<P: Port> Worker<P> {
-    /// A packet for another host, of no conn.
-    pub(super) fn route(&mut self, port: usize, mut frame: P::Frame, parsed: &Parsed, now: Now) {
+    /// A packet for another host, of no conn. What of it goes on the conn of this flow may hear of, if it has one.
+    pub(super) fn route(&mut self, port: usize, mut frame: P::Frame, parsed: &Parsed, flow: Option<&Key>, now: Now) {
         let (towards, cut) = match self.shard.way_through(&mut frame, parsed) {
             Ok(way) => way,
             Err((reason, tell)) => return self.refuse(port, frame, parsed, reason, tell, now),
         };
+        if let Some(key) = flow {
+            self.shard.follow_reply(parsed, key, now);
+        }
         let kept = Kept { cut, routed_from: Some(port as u16) };
         match towards {
             Towards::Hop(id) => {
@@ -54,7 +59,12 @@ impl<P: Port> Worker<P> {
     #[cold]
     pub(super) fn refuse_unmatched(&mut self, port: usize, mut frame: P::Frame, parsed: &Parsed, now: Now) {
         let unmatched = (Reason::ReplyUnmatched, Some(Tell::PortUnreachable));
-        let (reason, tell) = self.shard.way_through(&mut frame, parsed).err().unwrap_or(unmatched);
+        let mut refused = self.shard.way_through(&mut frame, parsed).err();
+        if must_not_be_cut_again(&frame.bytes()[usize::from(parsed.l3)..], parsed) {
+            // That they are too long together would be found out behind this.
+            refused = refused.filter(|(reason, _)| *reason != Reason::TooBig);
+        }
+        let (reason, tell) = refused.unwrap_or(unmatched);
         self.refuse(port, frame, parsed, reason, tell, now);
     }
 
@@ -115,14 +125,19 @@ impl Shard {
             Route::Local | Route::Nobody => return Err((Reason::Unroutable, None)),
             Route::Unreachable => return Err((Reason::NoRoute, Some(Tell::NetworkUnreachable))),
         };
-        // Unlike a conn's packet, one that is too long is quoted as it came.
+        // Unlike a conn's packet, one that is too long is quoted as it came; but not what only is so together.
         let mut cut = None;
-        if (chained || parsed.ip_bytes() > usize::from(mtu)) && ttl::is_left(l3) {
+        let stays_whole = must_not_be_cut_again(l3, parsed);
+        let must_be_cut = chained || parsed.leaves_in_fragments(0) || parsed.ip_bytes() > usize::from(mtu);
+        if must_be_cut && !stays_whole && ttl::is_left(l3) {
             let id = self.random.u32(..);
             cut = Some(self.cut(frame, parsed, None, usize::from(mtu), usize::from(mtu), id)?);
         }
         if !ttl::decrement(&mut frame.bytes_mut()[usize::from(parsed.l3)..]) {
             return Err((Reason::TtlExpired, Some(Tell::TimeExceeded)));
+        }
+        if stays_whole {
+            return Err((Reason::TooBig, Some(Tell::TooBig(mtu))));
         }
         Ok((towards, cut))
     }

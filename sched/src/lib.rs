@@ -24,7 +24,7 @@ pub use kind::{Kind, UnknownScheduler};
 pub use picker::Picker;
 pub use scheduler::{Change, Flow, Moment, Scheduler};
 pub use servers::{Load, Server, Servers};
-pub use settings::{BadTableSize, Flags, Settings, TableSize};
+pub use settings::{BadTableSize, Expirations, Flags, Settings, TableSize};
 pub use thresholds::Thresholds;
 
 /// Limits of the caches that lblc and lblcr keep.

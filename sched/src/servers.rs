@@ -11,7 +11,8 @@ use hashbrown::HashMap;
 /// A real server of a service.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Server {
-    /// Names this server through edits, and when it is removed and comes back with its conns. Never used for another.
+    /// Names this server through edits, and when it is removed and comes back with its conns. When it is neither listed nor departed
+    /// any more, another one may get it.
     pub id: u32,
     /// Address.
     pub address: IpAddr,
@@ -92,6 +93,20 @@ impl Servers {
     pub(crate) fn place_near(&self, guess: usize, id: u32) -> Option<usize> {
         let guessed = self.servers.get(guess).is_some_and(|server| server.id == id);
         if guessed { Some(guess) } else { self.place_of(id) }
+    }
+
+    /// Whether the id names another server than it did `before`, or named none.
+    pub fn is_new(&self, id: u32, before: &Servers) -> bool {
+        let endpoint = |servers: &Servers| {
+            let server = servers.server(servers.place_of(id)?);
+            Some((server.address, server.port))
+        };
+        endpoint(self).is_some() && endpoint(self) != endpoint(before)
+    }
+
+    /// Whether there are such.
+    pub fn has_new(&self, before: &Servers) -> bool {
+        self.servers.iter().any(|server| self.is_new(server.id, before))
     }
 
     /// Where the server `id` stands in the list.

@@ -19,14 +19,38 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        const DAY_MS: u64 = 86_400_000;
+        let Expirations { lblc_ms, lblcr_ms } = Expirations::default();
         Settings {
             flags: Flags::default(),
             clients_v6: false,
             mh_table: TableSize::default(),
-            lblc_expiration_ms: DAY_MS,
-            lblcr_expiration_ms: DAY_MS,
+            lblc_expiration_ms: lblc_ms,
+            lblcr_expiration_ms: lblcr_ms,
         }
+    }
+}
+
+/// What of the settings is one for all services.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Expirations {
+    /// Of lblc's destinations.
+    pub lblc_ms: u64,
+    /// Of lblcr's destinations, and of their sets.
+    pub lblcr_ms: u64,
+}
+
+impl Default for Expirations {
+    fn default() -> Self {
+        const DAY_MS: u64 = 86_400_000;
+        Expirations { lblc_ms: DAY_MS, lblcr_ms: DAY_MS }
+    }
+}
+
+impl Settings {
+    /// The same with these.
+    pub fn with_expirations(self, expirations: Expirations) -> Settings {
+        let Expirations { lblc_ms, lblcr_ms } = expirations;
+        Settings { lblc_expiration_ms: lblc_ms, lblcr_expiration_ms: lblcr_ms, ..self }
     }
 }
 

@@ -2,8 +2,8 @@
 //! in, and when it goes every buffer goes back.
 
 use uvs::dpdk::{DpdkPort, Mbuf};
-use uvs::fragments::Cut;
 use uvs::fragments::cut::Next;
+use uvs::fragments::{CameIn, Cut};
 use uvs::port::{BURST, Burst, Frame, Port};
 use uvs::wire::build;
 use uvs::wire::{Ipv4, ipv4};
@@ -45,6 +45,8 @@ pub fn frames_hang_together(port: &mut DpdkPort) {
 pub fn fragments_go_through_a_device(port: &mut DpdkPort) {
     for (bytes_max, as_it_came, count) in [(1_500, true, PARTS + 1), (1_500, false, PARTS + 1), (996, true, 61)] {
         let (packet, whole) = chained(port);
+        let parts = CameIn { first: PART_BYTES as u16, further: PART_BYTES as u16 };
+        let as_it_came = as_it_came.then_some(parts);
         let mut cutter = Cut { bytes_max, as_it_came, atomic: false, id: 0 }.begin(&packet).unwrap();
         let mut received = Vec::new();
         let mut pass = |port: &mut DpdkPort, burst: &mut Burst<Mbuf>| {
@@ -61,7 +63,7 @@ pub fn fragments_go_through_a_device(port: &mut DpdkPort) {
             }
         }
         pass(port, &mut burst);
-        assert_eq!(received.len(), count, "{bytes_max} {as_it_came}");
+        assert_eq!(received.len(), count, "{bytes_max} {as_it_came:?}");
         let mut payload: Vec<u8> = Vec::new();
         for fragment in &received {
             let ip = Ipv4::of(&fragment[14..]).unwrap();

@@ -4,6 +4,7 @@
 //! that all fragments of a packet have one is the lab's matter.
 
 use crate::recording::{Recorded, Recording};
+use uvs::rewrite::tun;
 use uvs::wire::{Ethernet, Ipv4, Ipv6, Mac, describe, ethernet, excerpt, ipv4, protocol};
 
 /// What makes neighbour discovery messages: ICMPv6 types of RFC 4861, section 4.
@@ -22,13 +23,18 @@ pub fn is_made(recording: &Recording, output: &Recorded) -> bool {
     input.side == output.side || protocol_of(&input.bytes) != protocol_of(&output.bytes)
 }
 
+/// It answers what came in: an error about a tunnel server's own reply goes to that server through its tunnel.
+pub fn is_answer(recording: &Recording, output: &Recorded) -> bool {
+    recording.input(output.step).side == output.side
+}
+
 /// Says how a frame differs from the expected one, if it does.
-pub fn difference(expect: &[u8], found: &[u8], made: bool) -> Option<String> {
+pub fn difference(expect: &[u8], found: &[u8], made: bool, answer: bool) -> Option<String> {
     let words = || format!("  expected {}\n  found    {}", describe(expect), describe(found));
     if !checksum_is_right(found) {
         return Some(format!("wrong IPv4 header checksum\n{}", words()));
     }
-    let (one, other) = (comparable(expect, made), comparable(found, made));
+    let (one, other) = (comparable(expect, made, answer), comparable(found, made, answer));
     if one == other {
         return None;
     }
@@ -51,7 +57,7 @@ pub fn is_announcement(frame: &[u8]) -> bool {
     }
 }
 
-fn comparable(frame: &[u8], made: bool) -> Vec<u8> {
+fn comparable(frame: &[u8], made: bool, answer: bool) -> Vec<u8> {
     let mut frame = frame.to_vec();
     if let Some(id) = fragment_id_at(&frame) {
         frame[id..id + 4].fill(0);
@@ -69,6 +75,12 @@ fn comparable(frame: &[u8], made: bool) -> Vec<u8> {
         ipv4::fill_checksum(l3);
     } else if kind == Some(ethernet::IPV6)
         && let Some(ip) = Ipv6::of_mut(l3)
+    {
+        ip.set_flow_label(0);
+    }
+    if answer
+        && let Some(at) = tun::inner_at(l3, |_| false)
+        && let Some(ip) = Ipv6::of_mut(&mut l3[at..])
     {
         ip.set_flow_label(0);
     }

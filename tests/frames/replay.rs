@@ -2,7 +2,7 @@
 //! what left the kernel.
 
 use crate::capture;
-use crate::compare::{difference, expected, is_announcement, is_made};
+use crate::compare::{difference, expected, is_announcement, is_answer, is_made};
 use crate::director::Director;
 use crate::recording::{Recorded, Recording, Side};
 use crate::setup::{self, Wiring};
@@ -100,7 +100,7 @@ fn compare(recording: &Recording, expect: &[&Recorded], found: &[Vec<u8>], mac: 
     for (at, output) in expect.iter().enumerate() {
         let frame = expected(output, mac);
         let difference = match found.get(at) {
-            Some(found) => difference(&frame, found, is_made(recording, output)),
+            Some(found) => difference(&frame, found, is_made(recording, output), is_answer(recording, output)),
             None => Some(format!("missing\n  expected {}", uvs::wire::describe(&frame))),
         };
         wrong.extend(difference.map(|what| format!("step {}: {what}", output.step)));

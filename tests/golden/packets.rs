@@ -195,6 +195,8 @@ impl<'a> Replay<'a> {
             if let Some(setting) = line.strip_prefix(SETTING) {
                 self.setup.set(setting);
                 self.lab.control.apply(self.setup.config()?).map_err(|refusals| refusals.join(", "))?;
+                // The file, which has no marks, takes what is not in it.
+                self.lab.control.set_marks(self.recording.marks()?);
                 continue;
             }
             self.recording

@@ -153,11 +153,18 @@ fn the_smaller_mtu_counts() {
         one(&mut lab, WAN, &family.client_sends().udp(CPORT, 80, b""), LAN);
         one(&mut lab, LAN, &family.server_sends(family.client).udp(80, CPORT, &[0; 1300]), WAN);
     }
+    // A tunnel of IPv6 must have room for what every IPv6 link takes.
     let config =
         network("conns_max = 100") + &service("udp", "[2001:db8:99::10]:80", "") + &server("[fd00:1::11]:80", "tun");
-    let mut lab = Lab::new(&config.replacen("name = \"lan\"", "name = \"lan\"\nmtu = 1280", 1));
-    let left = one(&mut lab, WAN, &V6.client_sends().udp(CPORT, 80, &[0; 1280 - 48 + 1]), WAN);
+    let with_mtu = |mtu| config.replacen("name = \"lan\"", &format!("name = \"lan\"\nmtu = {mtu}"), 1);
+    let longer = V6.client_sends().udp(CPORT, 80, &[0; 1280 - 48 + 1]);
+    let mut lab = Lab::new(&with_mtu(1320));
+    let left = one(&mut lab, WAN, &longer, WAN);
     assert_eq!(left[58..62], 1280u32.to_be_bytes());
+    let mut lab = Lab::new(&with_mtu(1319));
+    nothing(&mut lab, WAN, &longer);
+    nothing(&mut lab, WAN, &V6.client_sends().udp(CPORT, 80, b"x"));
+    assert_eq!(lab.dropped(Reason::NarrowTunnel), 2);
 }
 
 /// A device that leaves no room before the frame: no tunnel header, a named drop; a device that refuses, a dry pool.

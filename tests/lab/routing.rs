@@ -244,7 +244,7 @@ fn a_marked_services_packets_are_not_sent_on() {
     lab.control.delete_server(key, address).unwrap();
     lab.settle();
     nothing(&mut lab, WAN, &packet("203.0.200.1", tcp::ACK));
-    assert_eq!((lab.dropped(Reason::ServerGone), lab.conns().len()), (1, 0));
+    assert_eq!((lab.dropped(Reason::NotForUs), lab.conns().len()), (2, 0));
 }
 
 /// A packet waits until its next hop answers; if that never does, its sender is told.

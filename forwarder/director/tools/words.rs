@@ -73,8 +73,7 @@ pub(super) fn spec(
     if told.engine.is_some() {
         return Err(Errno::NOENT);
     }
-    let seconds = |seconds: u32| u64::from(seconds) * 1000;
-    let settings = before.as_ref().map_or_else(Settings::default, |(spec, _)| spec.settings);
+    let before_settings = before.as_ref().map_or_else(Settings::default, |(spec, _)| spec.settings);
     let netmask = match key.is_v6() {
         true => Netmask::prefix_v6(told.netmask as u8),
         false => Netmask::v4(told.netmask),
@@ -83,9 +82,7 @@ pub(super) fn spec(
         scheduler,
         settings: Settings {
             flags: sched::Flags { port: flags.has(Flags::PORT), fallback: flags.has(Flags::FALLBACK) },
-            lblc_expiration_ms: seconds(config.ipvs.lblc_expiration),
-            lblcr_expiration_ms: seconds(config.ipvs.lblcr_expiration),
-            ..settings
+            ..before_settings.with_expirations(settings::expirations(config))
         },
         persistence: flags.has(Flags::PERSISTENT).then_some(Persistence { timeout_s: told.timeout_s, netmask }),
         one_packet: flags.has(Flags::ONE_PACKET),

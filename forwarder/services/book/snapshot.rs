@@ -16,10 +16,17 @@ impl Book {
                 marks: self.marks.clone(),
                 vips: self.vips().collect(),
                 nat_servers: self.nat_servers().collect(),
+                unserved: [false, true].map(|v6| self.is_unserved(v6)),
                 policy: self.policy.clone(),
                 steering: self.steering(),
             })
         })
+    }
+
+    /// There are conns of that family, or were a short while ago, and no service is.
+    fn is_unserved(&self, v6: bool) -> bool {
+        let of_family = |key: &ServiceKey| key.is_v6() == v6;
+        self.former.keys().any(of_family) && !self.services.keys().any(of_family)
     }
 
     /// Servers are in snapshots only where workers have to tell them something.

@@ -58,6 +58,11 @@ impl<V> Cache<V> {
         self.expiration_ms = expiration_ms;
     }
 
+    /// Changes every value.
+    pub fn for_each(&mut self, change: impl FnMut(&mut V)) {
+        self.entries.iter_mut().map(|entry| &mut entry.value).for_each(change);
+    }
+
     /// The value of `address`, if it is remembered; this counts as a use.
     pub fn get(&mut self, address: IpAddr, now_ms: u64) -> Option<&mut V> {
         let checked_ms = self.checked_ms(now_ms);

@@ -6,6 +6,9 @@ use super::wlc::Wlc;
 use crate::order::{Least, Slack};
 use crate::{Change, Flow, Moment, Scheduler, Servers, Settings};
 
+/// No server has this id: who had the destination is gone for good, and its id may be another's.
+const NOBODY: u32 = u32::MAX;
+
 /// Which server each destination has, by id: a removed server that comes back has its destinations again.
 pub struct Lblc {
     destinations: Cache<u32>,
@@ -37,7 +40,14 @@ impl Scheduler for Lblc {
         self.slack.update(servers, index);
     }
 
-    fn inherit(&mut self, old: &mut Self, _: &Servers, _: &Servers, _: Change) {
+    fn inherit(&mut self, old: &mut Self, before: &Servers, now: &Servers, _: Change) {
         self.destinations.inherit(&mut old.destinations);
+        if now.has_new(before) {
+            self.destinations.for_each(|id| {
+                if now.is_new(*id, before) {
+                    *id = NOBODY;
+                }
+            });
+        }
     }
 }

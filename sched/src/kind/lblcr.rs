@@ -64,8 +64,12 @@ impl Scheduler for Lblcr {
         self.slack.update(servers, index);
     }
 
-    fn inherit(&mut self, old: &mut Self, _: &Servers, _: &Servers, _: Change) {
+    fn inherit(&mut self, old: &mut Self, before: &Servers, now: &Servers, _: Change) {
         self.destinations.inherit(&mut old.destinations);
+        // The id of one that is gone for good may be another's.
+        if now.has_new(before) {
+            self.destinations.for_each(|set| set.ids.retain(|id| !now.is_new(*id, before)));
+        }
     }
 }
 
