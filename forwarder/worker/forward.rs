@@ -186,7 +186,8 @@ impl Shard {
             _ => (Tunnel::Ipip, mtu, usize::from(mtu)),
         };
         let (mut cut, mut refused) = (None, None);
-        if ip_bytes > longest || chained || self.leaves_in_fragments(parsed, conn, tunnel) {
+        let came_in_fragments = parsed.longest_fragment != 0;
+        if ip_bytes > longest || came_in_fragments && (chained || self.leaves_in_fragments(parsed, conn, tunnel)) {
             let id = self.random.u32(..);
             let outer = (conn.method() == Method::Tun).then(|| (tunnel, conn.is_server_v6()));
             let outbound = hit.direction == Direction::Outbound;
@@ -219,14 +220,14 @@ impl Shard {
     }
 
     /// Whether a packet that came in fragments, all of which are in this segment, leaves in fragments.
-    #[inline]
+    #[cold]
     fn leaves_in_fragments(&self, parsed: &Parsed, conn: &Conn, tunnel: Tunnel) -> bool {
         // A tunnel of the other family knows nothing of them.
         let around_bytes = match conn.method() {
             Method::Tun if conn.is_server_v6() == parsed.v6 => tunnel.outer_bytes(parsed.v6),
             _ => 0,
         };
-        parsed.longest_fragment != 0 && parsed.leaves_in_fragments(around_bytes)
+        parsed.leaves_in_fragments(around_bytes)
     }
 
     /// Puts the tunnel header between Ethernet and the packet.
