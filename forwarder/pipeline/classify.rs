@@ -52,7 +52,7 @@ pub enum Class {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Parsed {
     /// Where the IP header starts.
-    pub l3: u16,
+    pub l3: u8,
     /// Where the TCP, UDP, SCTP or ICMP header starts; in a fragment, its part of the payload.
     pub l4: u16,
     /// Where the IP packet ends, in a chain as if it were one segment.
@@ -76,6 +76,8 @@ pub struct Parsed {
     pub longest_fragment: u16,
 }
 
+const _: () = assert!(size_of::<Parsed>() == 16, "written and copied at once");
+
 impl Parsed {
     /// Nothing is known yet but the port.
     pub const NOTHING: Parsed = Parsed {
@@ -95,6 +97,11 @@ impl Parsed {
     /// Bytes of the IP packet, header included.
     pub fn ip_bytes(&self) -> usize {
         self.end as usize - usize::from(self.l3)
+    }
+
+    /// Bytes before the transport header: the IP header and what follows it.
+    pub fn header_bytes(&self) -> usize {
+        usize::from(self.l4) - usize::from(self.l3)
     }
 
     /// Whether it leaves in fragments because it came so: with so many bytes around it, it is longer than any of them was. (A
@@ -195,7 +202,7 @@ fn packet_v4(l3: &[u8], rest_bytes: usize, parsed: &mut Parsed, key: &mut Key) -
     if destination[0] >= 224 {
         return Err(Reason::Multicast);
     }
-    parsed.l3 = ETHERNET_BYTES as u16;
+    parsed.l3 = ETHERNET_BYTES as u8;
     parsed.l4 = (ETHERNET_BYTES + header_bytes) as u16;
     parsed.end = (ETHERNET_BYTES + total) as u32;
     parsed.v6 = false;
@@ -233,7 +240,7 @@ fn packet_v6(l3: &[u8], rest_bytes: usize, to_us: bool, parsed: &mut Parsed, key
     let l3 = &l3[..total.min(l3.len())];
     let (protocol, header_bytes) = extensions(l3)?;
     let body = &l3[header_bytes..];
-    parsed.l3 = ETHERNET_BYTES as u16;
+    parsed.l3 = ETHERNET_BYTES as u8;
     parsed.l4 = (ETHERNET_BYTES + header_bytes) as u16;
     parsed.end = (ETHERNET_BYTES + total) as u32;
     parsed.v6 = true;

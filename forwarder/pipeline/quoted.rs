@@ -69,7 +69,7 @@ pub(super) fn quoted_v6(packet: &[u8]) -> Option<Key> {
 /// Whether an ICMP error's checksum is right. Of one that came in fragments only the first segment is here, and nobody asks.
 pub(super) fn signal_of_error(l3: &[u8], body: &[u8], parsed: &Parsed) -> u8 {
     let end = parsed.ip_bytes();
-    let header_bytes = usize::from(parsed.l4 - parsed.l3);
+    let header_bytes = parsed.header_bytes();
     let is_whole = header_bytes + body.len() == end;
     let is_wrong = is_whole && !checksum::transport_is_right(&l3[..end], header_bytes, parsed.protocol);
     if is_wrong { WRONG_CHECKSUM } else { 0 }

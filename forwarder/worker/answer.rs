@@ -63,7 +63,7 @@ impl<P: Port> Worker<P> {
     pub(super) fn answer_own(&mut self, port: usize, frame: P::Frame, parsed: &Parsed, now: Now) {
         let mut room = [0; icmp::ERROR_BYTES_MAX];
         let l3 = packet(&frame, parsed, &mut room);
-        let l4 = usize::from(parsed.l4 - parsed.l3);
+        let l4 = parsed.header_bytes();
         let fate = match parsed.protocol {
             protocol::TCP => {
                 let said = self.say(port, l3, now, |room, _| match is_chain(&frame, parsed) {
@@ -218,7 +218,7 @@ impl<P: Port> Worker<P> {
 
     /// An ICMP or ICMPv6 message to an own address: an echo request is answered, anything else is nobody's.
     fn echo(&mut self, port: usize, frame: &P::Frame, parsed: &Parsed, now: Now) -> Fate {
-        let (l3, l4) = (usize::from(parsed.l3), usize::from(parsed.l4 - parsed.l3));
+        let (l3, l4) = (usize::from(parsed.l3), parsed.header_bytes());
         if !asks_echo(&frame.bytes()[l3..], l4, parsed) {
             return Fate::Dropped(Reason::IcmpUnmatched);
         }
@@ -241,7 +241,7 @@ impl<P: Port> Worker<P> {
 
     /// An echo request that came in fragments becomes its own reply, which leaves in as few as the way back takes (recorded).
     fn echo_long(&mut self, port: usize, mut frame: P::Frame, parsed: &Parsed, now: Now) -> Fate {
-        let (l3, l4) = (usize::from(parsed.l3), usize::from(parsed.l4 - parsed.l3));
+        let (l3, l4) = (usize::from(parsed.l3), parsed.header_bytes());
         if !asks_echo(&frame.bytes()[l3..], l4, parsed) {
             return Fate::Dropped(Reason::IcmpUnmatched);
         }

@@ -101,7 +101,7 @@ pub(super) fn must_not_be_cut_again(l3: &[u8], parsed: &Parsed) -> bool {
 fn came_in(l3: &[u8], parsed: &Parsed, outer: Option<(Tunnel, bool)>) -> CameIn {
     let header_bytes = match parsed.v6 {
         true => before_fragment(l3).map_or(Ipv6::BYTES, |(_, end)| end),
-        false => usize::from(parsed.l4 - parsed.l3),
+        false => parsed.header_bytes(),
     };
     let around_bytes = header_bytes + if parsed.v6 { FRAGMENT_HEADER_BYTES } else { 0 };
     let longest = usize::from(parsed.longest_fragment).saturating_sub(around_bytes);

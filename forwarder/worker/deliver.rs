@@ -47,7 +47,7 @@ impl<P: Port> Worker<P> {
     fn answer_as_server(&mut self, port: usize, frame: P::Frame, parsed: &Parsed, now: Now) {
         let mut room = [0; icmp::ERROR_BYTES_MAX];
         let l3 = packet(&frame, parsed, &mut room);
-        let (l4, (_, own)) = (usize::from(parsed.l4 - parsed.l3), addresses(l3));
+        let (l4, (_, own)) = (parsed.header_bytes(), addresses(l3));
         let said = self.say_here(port, &frame.bytes()[..ETHERNET_BYTES], now, |answer, id| {
             let bytes = match parsed.protocol {
                 _ if parsed.class != Class::Flow => None,

@@ -23,7 +23,7 @@ impl<P: Port> Worker<P> {
     pub(super) fn relay(&mut self, port: usize, frame: P::Frame, parsed: &Parsed, hit: Hit, now: Now) {
         let mut whole = [0; icmp::ERROR_BYTES_MAX];
         let error = packet(&frame, parsed, &mut whole);
-        let fate = match self.relayed(error, usize::from(parsed.l4 - parsed.l3), hit, now) {
+        let fate = match self.relayed(error, parsed.header_bytes(), hit, now) {
             Some((at, cause)) => self.tell(port, &error[at..], cause, now).fate(),
             None => Fate::Dropped(Reason::IcmpUnmatched),
         };

@@ -20,7 +20,7 @@ pub(super) fn translate<F: Frame>(
 ) -> Result<(), Refusal> {
     let chained = frame.bytes().len() < parsed.end as usize;
     let l3 = &mut frame.bytes_mut()[usize::from(parsed.l3)..];
-    let l4 = usize::from(parsed.l4 - parsed.l3);
+    let l4 = parsed.header_bytes();
     let summed_whole = chained && must_be_summed(l3, l4, parsed, conn);
     match (conn.method(), direction) {
         _ if parsed.class == Class::IcmpError => {
