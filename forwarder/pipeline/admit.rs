@@ -57,12 +57,20 @@ impl Shard {
         self.shared.live.is_available(ServerId(self.table.conn(hit.id).server))
     }
 
-    /// An ICMP error about a conn. One with a wrong checksum would get a right one by being translated, or told: it goes nowhere,
-    /// but to a server of DR or behind a tunnel, as it is (recorded).
+    /// A packet of a conn, if nobody looks at such packets any more: as if there were none. An ICMP error with a wrong checksum
+    /// would get a right one by being translated, or told: it goes nowhere, but to a server of DR or behind a tunnel, as it is
+    /// (recorded).
     #[cold]
-    pub(super) fn error(&self, parsed: &Parsed, hit: Hit) -> Step {
-        let is_translated = parsed.class == Class::TunnelError || self.table.conn(hit.id).method().sees_replies();
-        match parsed.signal == WRONG_CHECKSUM && is_translated && !self.is_unserved(parsed, hit) {
+    pub(super) fn with_doubts(&self, parsed: &Parsed, hit: Hit) -> Step {
+        if self.is_unserved(parsed, hit) {
+            return Step::Admit;
+        }
+        let is_translated = match parsed.class {
+            Class::TunnelError => true,
+            Class::IcmpError => self.table.conn(hit.id).method().sees_replies(),
+            _ => false,
+        };
+        match is_translated && parsed.signal == WRONG_CHECKSUM {
             true => Step::Refuse(Reason::BadChecksum, None),
             false => Step::Forward(hit),
         }
@@ -124,7 +132,7 @@ impl Shard {
     /// Frame `i` is the first of a flow, as far as the table knew when the burst came in. What the table says after all the
     /// frames before it counts; only where that makes a difference are the planned conns made at once.
     fn admit(&mut self, services: &Services, planned: &mut Planned, batch: &mut Batch, i: usize, now: Now) {
-        let Batch { parsed, keys, steps } = batch;
+        let Batch { parsed, keys, steps, .. } = batch;
         let (parsed, key) = (&parsed[i], &keys[i]);
         let hash = self.table.hash(key);
         let of_flow = parsed.class == Class::Flow;

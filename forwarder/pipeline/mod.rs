@@ -76,6 +76,8 @@ pub struct Batch {
     pub keys: ArrayVec<Key, BURST>,
     /// What to do.
     pub steps: ArrayVec<Step, BURST>,
+    /// Where the longest packet ends, in its frame.
+    pub end_max: u32,
 }
 
 impl Batch {
@@ -109,10 +111,12 @@ impl Batch {
     pub fn find(&mut self, shard: &Shard, now: Now) {
         let mut hits = [None; BURST];
         shard.table.find_burst(&self.keys, now.tick, &mut hits[..self.keys.len()]);
+        let mut flows_alone = true;
         for (parsed, hit) in self.parsed.iter().zip(hits) {
+            flows_alone &= parsed.class == Class::Flow;
+            self.end_max = self.end_max.max(parsed.end);
             self.steps.push(match (parsed.class, hit) {
-                (Class::Flow, Some(hit)) => Step::Forward(hit),
-                (Class::IcmpError | Class::TunnelError, Some(hit)) => shard.error(parsed, hit),
+                (Class::Flow | Class::IcmpError | Class::TunnelError, Some(hit)) => Step::Forward(hit),
                 (Class::Flow | Class::IcmpError | Class::TunnelError, None) => Step::Admit,
                 (Class::Fragment, _) => Step::Reassemble,
                 (Class::Other, _) => Step::Local,
@@ -120,19 +124,17 @@ impl Batch {
                 (Class::Refused(reason), _) => Step::Refuse(reason, None),
             });
         }
-        if shard.services.has_unserved() {
-            self.forget_unserved(shard);
+        if !flows_alone || shard.services.has_unserved() {
+            self.look_again(shard);
         }
     }
 
-    /// Some conns of a family without services take no packets.
+    /// There may be errors that go nowhere, or conns that take no packets.
     #[cold]
-    fn forget_unserved(&mut self, shard: &Shard) {
+    fn look_again(&mut self, shard: &Shard) {
         for (parsed, step) in self.parsed.iter().zip(&mut self.steps) {
-            if let Step::Forward(hit) = *step
-                && shard.is_unserved(parsed, hit)
-            {
-                *step = Step::Admit;
+            if let Step::Forward(hit) = *step {
+                *step = shard.with_doubts(parsed, hit);
             }
         }
     }

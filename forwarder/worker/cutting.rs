@@ -5,6 +5,7 @@ use super::Worker;
 use super::forward::Refusal;
 use crate::fragments::cut::before_fragment;
 use crate::fragments::{CameIn, Cut};
+use crate::pipeline::classify::ETHERNET_BYTES;
 use crate::pipeline::classify::FRAGMENT_HEADER_BYTES;
 use crate::pipeline::{Batch, Class, Parsed, Reason, Shard, Step, Tell};
 use crate::port::{Burst, Frame, Port};
@@ -23,7 +24,7 @@ impl<P: Port> Worker<P> {
     #[inline]
     pub(super) fn refuse_long_replies(&mut self, batch: &mut Batch, frames: &Burst<P::Frame>) {
         let mtu_min = usize::from(self.shard.next_hops.mtu_min());
-        if batch.parsed.iter().any(|parsed| parsed.ip_bytes() > mtu_min) {
+        if batch.end_max as usize > ETHERNET_BYTES + mtu_min {
             self.refuse_those_that_do_not_fit(batch, frames, mtu_min);
         }
     }
