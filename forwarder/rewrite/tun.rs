@@ -248,7 +248,7 @@ fn outer_tos(inner: u8) -> u8 {
 }
 
 /// Where the inner packet begins in a tunnel packet, perhaps a quoted and so shortened one. None if it is no tunnel packet,
-/// or if less than a header and eight bytes of the inner one is there, so that nobody could tell its flow. Whether a UDP
+/// or if so little of the inner one is there that nobody could tell its flow. Whether a UDP
 /// packet to `is_gue`'s ports is one of ours only the caller knows.
 pub fn inner_at(outer: &[u8], is_gue: impl Fn(u16) -> bool) -> Option<usize> {
     let (kind, at) = match outer.first()? >> 4 {
@@ -268,12 +268,13 @@ pub fn inner_at(outer: &[u8], is_gue: impl Fn(u16) -> bool) -> Option<usize> {
         _ => return None,
     };
     let inner = outer.get(at..)?;
-    let (version, header_bytes) = match inner_protocol {
-        protocol::IPIP => (4, Ipv4::of(inner)?.header_bytes()),
-        protocol::IPV6 => (6, Ipv6::BYTES),
+    // Of IPv4 the ports are enough (recorded).
+    let (version, header_bytes, needed) = match inner_protocol {
+        protocol::IPIP => (4, Ipv4::of(inner)?.header_bytes(), 4),
+        protocol::IPV6 => (6, Ipv6::BYTES, 8),
         _ => return None,
     };
-    (inner.first()? >> 4 == version && inner.len() >= header_bytes + 8).then_some(at)
+    (inner.first()? >> 4 == version && inner.len() >= header_bytes + needed).then_some(at)
 }
 
 /// RFC 2784: no key, no sequence number, no routing.
