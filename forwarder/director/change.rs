@@ -78,7 +78,7 @@ impl Control {
 
     fn edits<'a>(&self, old: &Config, new: &'a Config) -> Edits<'a> {
         let stay: HashSet<ServiceKey> = by_key(new).map(|(key, _)| key).collect();
-        let edit = |service: &'a Service| self.edit_of(service, settings::service_spec(new, service));
+        let edit = |service: &'a Service| self.edit_of(service, settings::service_spec(service));
         let services = new.services.iter().filter_map(edit).collect();
         let gone = by_key(old).map(|(key, _)| key).filter(|key| !stay.contains(key) && self.book.has_service(*key));
         Edits { remove: gone.collect(), services }
@@ -87,6 +87,7 @@ impl Control {
     /// None: the service is as the file says.
     fn edit_of<'a>(&self, now: &'a Service, spec: ServiceSpec) -> Option<ServiceEdit<'a>> {
         let key = settings::service_key(&now.matching);
+        let spec = self.book.policy().obeyed_by(spec);
         let found = self.book.get(key);
         let listed: HashMap<SocketAddr, &Listed> =
             found.iter().flat_map(|(_, listed)| *listed).map(|listed| (listed.address(), listed)).collect();

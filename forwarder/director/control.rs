@@ -287,7 +287,7 @@ impl Control {
         for service in self.config.services.clone() {
             let key = settings::service_key(&service.matching);
             let refused = |error| StartError::Service(key, error);
-            self.book.add_service(key, settings::service_spec(&self.config, &service)).map_err(refused)?;
+            self.book.add_service(key, settings::service_spec(&service)).map_err(refused)?;
             let servers = self.specs_of(&service.servers);
             self.book.change_servers(key, &[], &servers, self.now.ms).map_err(refused)?;
         }

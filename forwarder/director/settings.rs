@@ -39,8 +39,7 @@ pub fn policy(config: &Config) -> Policy {
     }
 }
 
-/// How long lblc and lblcr remember.
-pub fn expirations(config: &Config) -> Expirations {
+fn expirations(config: &Config) -> Expirations {
     let ms = |seconds: u32| u64::from(seconds) * 1000;
     Expirations { lblc_ms: ms(config.ipvs.lblc_expiration), lblcr_ms: ms(config.ipvs.lblcr_expiration) }
 }
@@ -88,7 +87,7 @@ pub fn service_key(matching: &Matching) -> ServiceKey {
 }
 
 /// What the service is told.
-pub fn service_spec(config: &Config, service: &config::Service) -> ServiceSpec {
+pub fn service_spec(service: &config::Service) -> ServiceSpec {
     let flags = service.flags;
     ServiceSpec {
         scheduler: scheduler(service.scheduler),
@@ -96,7 +95,7 @@ pub fn service_spec(config: &Config, service: &config::Service) -> ServiceSpec {
             flags: Flags { port: flags.sh_port || flags.mh_port, fallback: flags.sh_fallback || flags.mh_fallback },
             // config took only sizes that the table can have.
             mh_table: TableSize::try_from(service.mh_table).unwrap_or_default(),
-            ..Settings::default().with_expirations(expirations(config))
+            ..Settings::default()
         },
         persistence: service.persistent.as_ref().map(|persistent| Persistence {
             timeout_s: persistent.timeout_s,

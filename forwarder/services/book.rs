@@ -137,8 +137,8 @@ impl Book {
     }
 
     /// A new service without servers. Whoever adds it has asked [`Book::steered_otherwise`].
-    pub fn add_service(&mut self, key: ServiceKey, mut spec: ServiceSpec) -> Result<(), Refused> {
-        spec.settings = spec.settings.with_expirations(self.policy.expirations);
+    pub fn add_service(&mut self, key: ServiceKey, spec: ServiceSpec) -> Result<(), Refused> {
+        let spec = self.policy.obeyed_by(spec);
         if self.services.contains_key(&key) {
             return Err(Refused::ServiceExists);
         }
@@ -153,8 +153,8 @@ impl Book {
     }
 
     /// Other settings for a live service; its servers and conns stay, its scheduler starts afresh.
-    pub fn edit_service(&mut self, key: ServiceKey, mut spec: ServiceSpec) -> Result<(), Refused> {
-        spec.settings = spec.settings.with_expirations(self.policy.expirations);
+    pub fn edit_service(&mut self, key: ServiceKey, spec: ServiceSpec) -> Result<(), Refused> {
+        let spec = self.policy.obeyed_by(spec);
         let entry = self.services.get_mut(&key).ok_or(Refused::NoService)?;
         if entry.service.steer != spec.steer {
             return Err(Refused::SteerIsFixed);

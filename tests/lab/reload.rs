@@ -71,6 +71,23 @@ fn conns_of_untouched_services_feel_nothing() {
     forwards(&mut lab, CPORT);
 }
 
+/// A setting that is one for all is no change of each service, whose scheduler would start afresh; but all obey it.
+#[test]
+fn a_setting_for_all_services_changes_none() {
+    let mut lab = Lab::new(&base());
+    establish(&mut lab, CPORT);
+    let forgets_after_ms = |lab: &Lab| {
+        let (service, _) = lab.control.book().list().next().unwrap();
+        service.spec().settings.lblc_expiration_ms
+    };
+    assert_eq!(forgets_after_ms(&lab), 86_400_000);
+    let shorter = base() + "[ipvs]\nlblc_expiration = 60\n";
+    let summary = apply(&mut lab, &shorter);
+    assert!(!summary.contains("1 changed"), "{summary}");
+    assert_eq!((forgets_after_ms(&lab), apply(&mut lab, &shorter).as_str()), (60_000, "nothing changed"));
+    forwards(&mut lab, CPORT);
+}
+
 /// Its settings and its other servers change; what is established at the server that stays goes on.
 #[test]
 fn a_changed_service_keeps_its_servers_conns() {

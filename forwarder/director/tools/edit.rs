@@ -40,7 +40,7 @@ impl Control {
         if self.book.get(key).is_some() {
             return Err(Errno::EXIST);
         }
-        let (spec, third) = words::spec(key, told, None, &self.config)?;
+        let (spec, third) = words::spec(key, told, None)?;
         if key.vip().is_some_and(|vip| self.config.fullnat.local_addresses.contains(&vip)) {
             return Err(Errno::INVAL);
         }
@@ -59,7 +59,7 @@ impl Control {
     fn told_service(&mut self, key: ServiceKey, told: &ServiceTold) -> Result<(), Errno> {
         let (service, _) = self.book.get(key).ok_or(Errno::SRCH)?;
         let before = (service.spec(), self.tools.third_flag.contains(&key));
-        let (spec, third) = words::spec(key, told, Some(before), &self.config)?;
+        let (spec, third) = words::spec(key, told, Some(before))?;
         self.edit_service(key, spec).map_err(words::errno)?;
         self.note_third_flag(key, third);
         Ok(())

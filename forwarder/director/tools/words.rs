@@ -61,7 +61,6 @@ pub(super) fn spec(
     key: ServiceKey,
     told: &ServiceTold,
     before: Option<(ServiceSpec, bool)>,
-    config: &Config,
 ) -> Result<(ServiceSpec, bool), Errno> {
     let flags_before = before.as_ref().map_or_else(Flags::default, |(spec, third)| flags(spec, *third));
     let flags = told.flags.applied_to(flags_before);
@@ -82,7 +81,7 @@ pub(super) fn spec(
         scheduler,
         settings: Settings {
             flags: sched::Flags { port: flags.has(Flags::PORT), fallback: flags.has(Flags::FALLBACK) },
-            ..before_settings.with_expirations(settings::expirations(config))
+            ..before_settings
         },
         persistence: flags.has(Flags::PERSISTENT).then_some(Persistence { timeout_s: told.timeout_s, netmask }),
         one_packet: flags.has(Flags::ONE_PACKET),

@@ -1,9 +1,16 @@
 //! Settings that are one for all services, as the book obeys them.
 
-use super::{Book, service};
+use super::{Book, ServiceSpec, service};
 use crate::services::Policy;
 use sched::{Change, Kind};
 use std::sync::Arc;
+
+impl Policy {
+    /// What a service is told, with the settings that are one for all: nobody else tells it those.
+    pub fn obeyed_by(&self, spec: ServiceSpec) -> ServiceSpec {
+        ServiceSpec { settings: spec.settings.with_expirations(self.expirations), ..spec }
+    }
+}
 
 impl Book {
     /// The policy.
@@ -24,8 +31,7 @@ impl Book {
     /// Services that are there already obey the setting, too; what their schedulers remember they keep.
     fn set_expirations(&mut self) {
         for (key, entry) in &mut self.services {
-            let mut spec = entry.service.spec();
-            spec.settings = spec.settings.with_expirations(self.policy.expirations);
+            let spec = self.policy.obeyed_by(entry.service.spec());
             let pool = entry.service.pool.clone();
             entry.service = Arc::new(service(entry.service.id, *key, spec, pool));
             if matches!(entry.service.scheduler, Kind::Lblc | Kind::Lblcr) {

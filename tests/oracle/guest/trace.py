@@ -75,10 +75,9 @@ class Trace:
         if x['proto'] == 6 and 'sport' in x and len(x['l4']) > 13: s += ' flags %02x' % x['l4'][13]
         if x['off'] & 0x3fff: s += ' frag off %d mf %d' % ((x['off'] & 0x1fff) * 8, x['off'] >> 13 & 1)
         return s + ' dmac ' + x['dmac'].hex(':')
-    def end(self, after=True):
+    def end(self):
         self.tool.close()
         self.pin.close(); self.pout.close(); self.st.close()
-        if after: open(self.dir + '/after.txt', 'w').write(''.join('$ ipvsadm %s\n%s\n' % (a, sh('ipvsadm ' + a, check=False).stdout) for a in ('-Ln', '-Lnc', '-Ln --stats')))
         self.d.close()
 
 class EP:

@@ -287,6 +287,6 @@ modprobe('ip_vs', 'ip_vs_lblc', 'ip_vs_lblcr')
 first, count, steps = (int(a) for a in open('/in/args').read().split())
 for seed in range(first, first + count):
     try:
-        m = Mix(seed); m.run(steps); m.t.end(after=False)
+        m = Mix(seed); m.run(steps); m.t.end()
     except Exception:
         print('FAILED', seed); traceback.print_exc()
