@@ -70,8 +70,11 @@ fn main() -> ExitCode {
     }
     namespace::sweep_dead_runs();
     let chosen = |name: &str| words.is_empty() || words.iter().any(|word| name.contains(word.as_str()));
-    let failed = TESTS.iter().filter(|(name, _)| chosen(name)).filter(|(name, test)| !passes(name, *test)).count();
-    if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    let failures: Vec<String> =
+        TESTS.iter().filter(|(name, _)| chosen(name)).filter_map(|&(name, test)| run(name, test).err()).collect();
+    // Once more at the end: who sees a long log's last lines sees what to look for.
+    failures.iter().for_each(|failure| println!("e2e: {failure}"));
+    if failures.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 /// The far end of a trunk needs the kernel's VLAN interfaces. Where there are none, `pair` shows that tags are right.
@@ -83,14 +86,20 @@ fn with_vlans(attachment: Attachment, workers: usize) -> Result<(), Failure> {
     Ok(())
 }
 
-fn passes(name: &str, test: fn() -> Result<(), Failure>) -> bool {
+/// Says how the test ended; in its error, too.
+fn run(name: &str, test: fn() -> Result<(), Failure>) -> Result<(), String> {
     println!("e2e: {name} ...");
     let start = Instant::now();
     let result = test().and_then(|()| leftovers::check(std::process::id()));
     let seconds = start.elapsed().as_secs_f64();
+    let result = match result {
+        Ok(()) if wait::interrupted() => Err(format!("{name}: interrupted after {seconds:.1} s")),
+        Ok(()) => Ok(()),
+        Err(failure) => Err(format!("{name}: FAILED after {seconds:.1} s: {failure}")),
+    };
     match &result {
         Ok(()) => println!("e2e: {name}: ok, {seconds:.1} s"),
-        Err(failure) => println!("e2e: {name}: FAILED after {seconds:.1} s: {failure}"),
+        Err(failure) => println!("e2e: {failure}"),
     }
-    result.is_ok() && !wait::interrupted()
+    result
 }
