@@ -7,10 +7,6 @@ use super::windows::{Record, Records};
 use crate::demo::wait::{check_interrupted, wait_until};
 use control::{Client, ClientError, show};
 use std::path::Path;
-use std::time::Duration;
-
-/// From the end of the traffic until nothing is under way any more.
-const STILL_WITHIN: Duration = Duration::from_secs(5);
 
 /// Both sides' books.
 #[derive(Debug, Default)]
@@ -24,7 +20,7 @@ impl Accounts {
     /// The books when they agree; those of the last look if they never do.
     pub fn when_still(setting: &Setting, queues: usize) -> Result<Accounts, Failure> {
         let mut accounts = Accounts::default();
-        let still = wait_until("nothing was under way any more", STILL_WITHIN, || {
+        let still = wait_until("nothing was under way any more", || {
             accounts = Accounts::now(&setting.folder, setting.records(queues))?;
             Ok(accounts.wrong().is_empty())
         });

@@ -6,7 +6,7 @@ use super::case::{Case, Load, Traffic};
 use super::windows::{self, Average, Figure, Records, Settled};
 use super::{Failure, network, sample};
 use crate::demo::process::Process;
-use crate::demo::wait::{wait_regardless, wait_until};
+use crate::demo::wait::{PATIENCE, wait_regardless, wait_until};
 use control::Client;
 use std::ffi::OsStr;
 use std::fs::{self, File};
@@ -14,9 +14,6 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-const READY_WITHIN: Duration = Duration::from_secs(30);
-/// From SIGTERM to the end.
-pub const STOP_WITHIN: Duration = Duration::from_secs(10);
 /// A million new flows on a busy machine.
 const TRAFFIC_WITHIN: Duration = Duration::from_secs(15);
 /// Undisturbed windows that are enough, and windows, disturbed ones too, after which there will be no better ones.
@@ -69,7 +66,7 @@ pub fn director(setting: &Setting, case: &Case) -> Result<Measured, Failure> {
     setting.close_traffic()?;
     let accounts = Accounts::when_still(setting, case.workers)?;
     let mut wrong = accounts.wrong();
-    if !process.stop(STOP_WITHIN)?.success() {
+    if !process.stop()?.success() {
         wrong.push(process.failure("did not end as it should").to_string());
     }
     let samples = (0..case.workers).map(|queue| fs::read(setting.of_queue("sample.pcap", queue)).unwrap_or_default());
@@ -97,7 +94,7 @@ pub fn start(setting: &Setting, case: &Case) -> Result<Process, Failure> {
     let mut command = setting.child(&setting.uvs);
     command.arg("run").arg("-c").arg(&config);
     let mut process = Process::start("the director", &mut command, &folder.join("director.log"))?;
-    wait_until("the director answered on its admin socket", READY_WITHIN, || {
+    wait_until("the director answered on its admin socket", || {
         process.check_running()?;
         Ok(Client::connect(folder).and_then(|mut client| client.version()).is_ok())
     })?;
@@ -148,7 +145,7 @@ pub fn watch(
         _ => (WINDOWS_ENOUGH, Settled { after_ns: SETTLE_NS, passes: 1, average: Average::Median }),
     };
     let begin = Instant::now();
-    wait_until("traffic had settled", TRAFFIC_WITHIN * 2, || {
+    wait_until("traffic had settled", || {
         check()?;
         let (undisturbed, all) = windows::count(&setting.records(queues), settled);
         Ok(undisturbed >= undisturbed_enough || all >= all_enough || begin.elapsed() > TRAFFIC_WITHIN)
@@ -212,7 +209,7 @@ impl Testpmd {
 
     fn stop(&mut self) -> Result<(), Failure> {
         drop(self.0.stdin.take());
-        wait_regardless("testpmd ended", STOP_WITHIN, || Ok(matches!(self.0.try_wait(), Ok(Some(_)) | Err(_))))
+        wait_regardless("testpmd ended", PATIENCE, || Ok(matches!(self.0.try_wait(), Ok(Some(_)) | Err(_))))
     }
 }
 

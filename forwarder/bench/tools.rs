@@ -4,7 +4,7 @@
 
 use super::accounts::Accounts;
 use super::case::{Case, Load, Traffic};
-use super::measure::{self, STOP_WITHIN, Setting};
+use super::measure::{self, Setting};
 use super::{Failure, network};
 use crate::demo::plan::{Family, Method, Protocol};
 use control::Client;
@@ -74,7 +74,7 @@ pub fn measure(setting: &Setting) -> Result<Figures, Failure> {
     if conns_listed != CONNS as usize {
         wrong.push(format!("{conns_listed} conns were listed, must be {CONNS}"));
     }
-    if !process.stop(STOP_WITHIN)?.success() {
+    if !process.stop()?.success() {
         wrong.push(process.failure("did not end as it should").to_string());
     }
     Ok(Figures { command_ms, list_s, conns_listed, grown_kb, rates: [before, with_commands, with_list], wrong })

@@ -14,10 +14,6 @@ use super::process::Process;
 use super::wait::{interrupted, wait_until};
 use crate::port::fault::TEST_VARIABLE;
 
-/// EAL takes a second or two on a busy machine; a sanitizer build more.
-const READY_WITHIN: Duration = Duration::from_secs(30);
-/// A director that was told to stop closes its devices and is gone.
-const STOP_WITHIN: Duration = Duration::from_secs(10);
 /// A director that hangs up is ending; how, we know when it has.
 const DYING_WITHIN: Duration = Duration::from_millis(500);
 
@@ -77,7 +73,7 @@ impl Director {
         }
         let process = Process::start("the director", &mut command, &log)?;
         let mut director = Director { process, run_dir, config, log };
-        wait_until("the director answered on its admin socket", READY_WITHIN, || {
+        wait_until("the director answered on its admin socket", || {
             director.check_running()?;
             Ok(Client::connect(&director.run_dir).and_then(|mut client| client.version()).is_ok())
         })
@@ -184,7 +180,7 @@ impl Director {
 
     /// Tells it to stop (SIGTERM); fails unless it ends in time and without an error.
     pub fn stop(mut self) -> Result<(), Failure> {
-        let status = self.process.stop(STOP_WITHIN)?;
+        let status = self.process.stop()?;
         if status.success() {
             Ok(())
         } else {

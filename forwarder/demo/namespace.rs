@@ -13,7 +13,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use super::Failure;
 use super::plan::Family;
-use super::wait::wait_until;
+use super::wait::{PATIENCE, wait_until};
 
 /// Start of the names of everything we make: namespaces and directories.
 const NAME_PREFIX: &str = "uvs-";
@@ -23,10 +23,6 @@ const NAMESPACES_DIR: &str = "/run/netns";
 const EAL_DIR: &str = "/var/run/dpdk";
 /// Environment variable of everything that runs in a namespace: the namespace's name, by which a test finds what is left.
 pub const NETWORK_VARIABLE: &str = "UVS_NETWORK";
-/// The kernel ends a killed process at once, unless it is in the middle of a device's ioctl.
-const KILLED_WITHIN: Duration = Duration::from_secs(5);
-/// A command that has not ended by then never will.
-const COMMAND_TIME_MAX: Duration = Duration::from_secs(60);
 
 /// One namespace; on drop its processes are killed and it is deleted, with every interface in it.
 #[derive(Debug)]
@@ -91,10 +87,10 @@ impl Namespace {
         command
     }
 
-    /// Runs a program inside to its end and gives what it printed. Fails if the program does, or takes longer than a minute.
+    /// Runs a program inside to its end and gives what it printed. Fails if the program does, or takes longer than [`PATIENCE`].
     pub fn run(&self, program: &str, args: &[&str]) -> Result<String, Failure> {
         let mut command = self.command("timeout");
-        command.args(["-k", "1", &COMMAND_TIME_MAX.as_secs().to_string(), program]).args(args);
+        command.args(["-k", "1", &PATIENCE.as_secs().to_string(), program]).args(args);
         succeed(&mut command).map(|output| text(&output.stdout))
     }
 
@@ -195,7 +191,7 @@ fn wait_for_death(name: &str) -> Result<(), Failure> {
         for &pid in &living {
             let _ = kill_process(pid, Signal::KILL);
         }
-        if living.is_empty() || start.elapsed() > KILLED_WITHIN {
+        if living.is_empty() || start.elapsed() > PATIENCE {
             return Ok(());
         }
         thread::sleep(Duration::from_millis(2));
@@ -232,7 +228,7 @@ pub(super) fn text(bytes: &[u8]) -> String {
 }
 
 /// Waits until `interface` has appeared in `namespace`.
-pub(super) fn wait_for_interface(namespace: &Namespace, interface: &str, limit: Duration) -> Result<(), Failure> {
+pub(super) fn wait_for_interface(namespace: &Namespace, interface: &str) -> Result<(), Failure> {
     let what = format!("{interface} appeared in {}", namespace.name());
-    wait_until(&what, limit, || namespace.has_interface(interface))
+    wait_until(&what, || namespace.has_interface(interface))
 }

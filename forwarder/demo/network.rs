@@ -8,7 +8,6 @@
 use std::fs;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use super::Failure;
 use super::namespace::{Namespace, remove_files, run_tag, wait_for_interface};
@@ -30,8 +29,6 @@ const BOND_WIRES: [&str; 2] = ["wire0", "wire1"];
 const BRIDGE_LAN: &str = "director";
 /// Routing table for what DR and TUN servers send from a VIP.
 const WAY_BACK_TABLE: u32 = 100;
-/// A tap appears while its port is configured; that is over in a second even on a busy machine.
-const TAP_WITHIN: Duration = Duration::from_secs(20);
 
 /// Settings every namespace gets, before it has an interface: no duplicate address detection (a second of silence per IPv6 address),
 /// no reverse path filter (answers of DR and TUN come by another way than the requests went).
@@ -165,7 +162,7 @@ impl Network {
         self.client.ip(&format!("link add name {CLIENT_WAN} mtu {MTU} type bridge mcast_snooping 0\n"))?;
         let name = self.client.name();
         for (tap, wire) in BOND_SLAVES.into_iter().zip(BOND_WIRES) {
-            wait_for_interface(&self.director, tap, TAP_WITHIN)?;
+            wait_for_interface(&self.director, tap)?;
             self.director.ip(&format!(
                 "link add name {wire} mtu {MTU} type veth peer name {wire} mtu {MTU} netns {name}\nlink set dev {wire} arp off up\n"
             ))?;
@@ -203,7 +200,7 @@ impl Network {
 
     /// Both ends of a tap have one MAC address at first. The kernel's gets another: a bridge would take what is for the director as its own.
     fn move_tap(&self, tap: &str, to: &Namespace, name: &str, mac: &str) -> Result<(), Failure> {
-        wait_for_interface(&self.director, tap, TAP_WITHIN)?;
+        wait_for_interface(&self.director, tap)?;
         self.director.ip(&format!("link set dev {tap} netns {} name {name}", to.name()))?;
         to.ip(&format!("link set dev {name} address {mac} mtu {MTU}"))
     }

@@ -11,7 +11,7 @@ use std::os::unix::process::CommandExt;
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::Failure;
-use super::wait;
+use super::wait::{self, PATIENCE};
 
 /// Lines of a program's log that go into a message about it.
 const LOG_TAIL_LINES: usize = 12;
@@ -58,14 +58,14 @@ impl Process {
     }
 
     /// Waits for its end.
-    pub fn wait(&mut self, limit: Duration) -> Result<ExitStatus, Failure> {
-        self.wait_for_end(limit, wait::check_interrupted)
+    pub fn wait(&mut self) -> Result<ExitStatus, Failure> {
+        self.wait_for_end(PATIENCE, wait::check_interrupted)
     }
 
     /// Asks it to end (SIGTERM) and waits for that, Ctrl-C or not.
-    pub fn stop(&mut self, limit: Duration) -> Result<ExitStatus, Failure> {
+    pub fn stop(&mut self) -> Result<ExitStatus, Failure> {
         self.signal(Signal::TERM);
-        self.wait_for_end(limit, || Ok(()))
+        self.wait_for_end(PATIENCE, || Ok(()))
     }
 
     /// It may be about to end, for it does not do what it should: fails with the end of its log if it does so within `limit`.

@@ -14,8 +14,8 @@ use super::servers::{PAGE, page};
 
 /// Requests under way at once: enough to mix the services, few enough to leave two cores room.
 const PARALLEL: usize = 16;
-/// A request takes milliseconds; a lost SYN costs one second, the next three.
-const REQUEST_TIME_MAX: Duration = Duration::from_secs(8);
+/// A request takes milliseconds; a lost SYN costs one second, the next three, then seven.
+const REQUEST_TIME_MAX: Duration = Duration::from_secs(20);
 /// The clients' ports go up from here; those that the kernel chooses for other programs begin at 32768.
 const FIRST_PORT: u16 = 20_000;
 

@@ -9,6 +9,9 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use super::Failure;
 
+/// Of what happens at once where there is processor time: longer than the worst seen where there is none. There a kernel whose threads
+/// starve lets a socket close, an interface appear, a process end after half a minute.
+pub const PATIENCE: Duration = Duration::from_secs(120);
 /// Between two looks at a condition: short against what we wait for, long against what a look costs.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 
@@ -34,13 +37,9 @@ pub fn check_interrupted() -> Result<(), Failure> {
     if interrupted() { Err(Failure::new("interrupted")) } else { Ok(()) }
 }
 
-/// Looks at `condition` until it holds. `what` completes the sentence "10s passed before ...".
-pub fn wait_until(
-    what: &str,
-    limit: Duration,
-    mut condition: impl FnMut() -> Result<bool, Failure>,
-) -> Result<(), Failure> {
-    wait_regardless(what, limit, || match condition() {
+/// Looks at `condition` until it holds. `what` completes the sentence "120s passed before ...".
+pub fn wait_until(what: &str, mut condition: impl FnMut() -> Result<bool, Failure>) -> Result<(), Failure> {
+    wait_regardless(what, PATIENCE, || match condition() {
         Ok(false) => check_interrupted().map(|()| false),
         done => done,
     })

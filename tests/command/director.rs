@@ -6,15 +6,9 @@ use rustix::process::Signal;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
-use std::time::Duration;
 use uvs::demo::Failure;
 use uvs::demo::process::Process;
 use uvs::demo::wait::wait_until;
-
-/// EAL takes a second or two on a busy machine, and the tests run beside each other.
-const READY_WITHIN: Duration = Duration::from_secs(60);
-/// A director that was told to stop closes its devices and is gone.
-const STOP_WITHIN: Duration = Duration::from_secs(20);
 
 /// A running director; killed when dropped.
 pub struct Director {
@@ -46,7 +40,7 @@ impl Director {
 
     fn answering(mut self) -> Result<Director, Failure> {
         let (process, run_dir) = (&mut self.process, &self.run_dir);
-        wait_until("the director answered", READY_WITHIN, || {
+        wait_until("the director answered", || {
             process.check_running()?;
             Ok(Client::connect(run_dir).and_then(|mut client| client.version()).is_ok())
         })?;
@@ -56,8 +50,7 @@ impl Director {
     /// Starts a director that must not get far, and waits for its end: how it ended and what it printed.
     pub fn ends_by_itself(file: &Path) -> (ExitStatus, String) {
         let mut director = Director::spawn(file, Path::new("")).expect("a program can be started");
-        let status =
-            director.process.wait(READY_WITHIN).unwrap_or_else(|failure| panic!("{failure}\n{}", director.output()));
+        let status = director.process.wait().unwrap_or_else(|failure| panic!("{failure}\n{}", director.output()));
         (status, director.output())
     }
 
@@ -86,7 +79,7 @@ impl Director {
         will_do: impl Fn(&T) -> bool,
     ) -> T {
         let mut answer = None;
-        let waited = wait_until(what, READY_WITHIN, || {
+        let waited = wait_until(what, || {
             answer = Some(self.ask(&question)).filter(&will_do);
             Ok(answer.is_some())
         });
@@ -102,7 +95,7 @@ impl Director {
     /// Sends it a signal and waits for its end.
     pub fn end(mut self, signal: Signal) -> (ExitStatus, String) {
         self.process.signal(signal);
-        let status = self.process.wait(STOP_WITHIN).unwrap_or_else(|failure| panic!("{failure}\n{}", self.output()));
+        let status = self.process.wait().unwrap_or_else(|failure| panic!("{failure}\n{}", self.output()));
         (status, self.output())
     }
 }

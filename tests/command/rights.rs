@@ -13,7 +13,6 @@ use uvs::demo::wait::wait_until;
 
 use crate::director::{Director, sections};
 use crate::exec::Installed;
-use crate::keepalived::WITHIN;
 use crate::program::Outcome;
 use crate::run::QUIET;
 
@@ -152,7 +151,7 @@ fn who_floods_and_reads_nothing_keeps_nobody_out() {
     let mut command = as_nobody(NOBODY, Path::new("/usr/bin/python3"));
     command.args(["-c", FLOOD]).arg(site.director.run_dir());
     let mut flood = Process::start("the flood", &mut command, &site.folder.path().join("flood")).unwrap();
-    let flooding = wait_until("it flooded", WITHIN, || {
+    let flooding = wait_until("it flooded", || {
         flood.check_running()?;
         Ok(flood.output().contains("flooding"))
     });
@@ -166,9 +165,8 @@ fn who_floods_and_reads_nothing_keeps_nobody_out() {
     }
     flood.check_running().unwrap();
     drop(flood);
-    let again = wait_until("the group could look again", WITHIN, || {
-        Ok(site.ipvsadm(Some(NOBODY), "-Ln -f 1", "").status == Some(0))
-    });
+    let again =
+        wait_until("the group could look again", || Ok(site.ipvsadm(Some(NOBODY), "-Ln -f 1", "").status == Some(0)));
     again.unwrap_or_else(|failure| panic!("{failure}\n{}", site.director.output()));
     assert!(site.director.end(Signal::TERM).0.success());
 }

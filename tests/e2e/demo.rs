@@ -2,18 +2,15 @@
 
 use std::path::PathBuf;
 use std::process::Command;
-use std::time::Duration;
 
 use rustix::process::Signal;
 use uvs::demo::Failure;
 use uvs::demo::namespace::sweep_dead_runs;
 use uvs::demo::process::Process;
-use uvs::demo::wait::wait_until;
+use uvs::demo::wait::{self, PATIENCE, wait_regardless, wait_until};
 
 use crate::{leftovers, uvs_program};
 
-/// A minute for the requests, and what set-up takes on a busy machine.
-const DEMO_WITHIN: Duration = Duration::from_secs(120);
 /// The table's first line; before it come headings and places.
 const UNDER_WAY: &str = "requests answered";
 /// What is spoilt of every frame over IPv4: one method that is wrong must be enough.
@@ -33,12 +30,18 @@ impl Demo {
 
     /// Waits for its end; gives its exit status, if it was not killed.
     fn end(&mut self) -> Result<Option<i32>, Failure> {
-        let status = self.process.wait(DEMO_WITHIN).map_err(|failure| self.process.failure(&failure.to_string()))?;
-        Ok(status.code())
+        let mut status = None;
+        // It waits for one thing after the other itself.
+        let ended = wait_regardless("the demo ended", PATIENCE * 3, || {
+            status = self.process.ended();
+            Ok(status.is_some() || wait::interrupted())
+        });
+        ended.map_err(|failure| self.process.failure(&failure.to_string()))?;
+        Ok(status.and_then(|status| status.code()))
     }
 
     fn wait_until_under_way(&mut self) -> Result<(), Failure> {
-        wait_until("the demo made requests", DEMO_WITHIN, || {
+        wait_until("the demo made requests", || {
             self.process.check_running()?;
             Ok(self.process.output().contains(UNDER_WAY))
         })
@@ -48,9 +51,11 @@ impl Demo {
     fn expect(&mut self, status: i32, word: &str) -> Result<(), Failure> {
         let found = self.end()?;
         if found != Some(status) || !self.process.output().contains(word) {
-            return Err(self
-                .process
-                .failure(&format!("ended with {found:?}; expected {status} and the word \"{word}\"")));
+            // Whole: what it says first is why, the last lines are its director's.
+            let said = self.process.output();
+            return Err(Failure::new(format!(
+                "uvs demo ended with {found:?}; expected {status} and the word \"{word}\"; it printed:\n{said}"
+            )));
         }
         leftovers::check(self.process.id())
     }

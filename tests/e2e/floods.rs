@@ -4,7 +4,6 @@
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::process::ExitCode;
-use std::time::Duration;
 
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use uvs::demo::Failure;
@@ -43,10 +42,6 @@ pub const FLOOD: &str = "flood-with-syns";
 const CONNS_MAX: u32 = 4_096;
 /// SYNs without a place in the table that each flood must have sent at least.
 const REFUSED_MIN: u64 = 50_000;
-/// A machine that does other things sends them in a few seconds.
-const FLOODED_WITHIN: Duration = Duration::from_secs(60);
-/// What was told to come back is there after its time-out; see `FORWARDING`.
-const RECOVERED_WITHIN: Duration = Duration::from_secs(30);
 /// What a second flood may add to the memory of the first: far less than a byte a frame or 64 bytes a conn.
 const GROWTH_KB_MAX: u64 = 512;
 /// Benchmark addresses (RFC 2544): nobody has them, so nobody answers what comes back.
@@ -93,7 +88,7 @@ fn one_flood(bench: &mut Bench, transfers: Vec<Transfer>) -> Result<(), Failure>
     command.args([FLOOD, &target.to_string()]);
     let mut flood = Process::start("the flood", &mut command, &bench.network.directory().join("flood.log"))?;
     let before = refused(bench)?;
-    wait_until("every worker's table was full", FLOODED_WITHIN, || {
+    wait_until("every worker's table was full", || {
         flood.check_running()?;
         if let Some(worker) = bench.director.workers()?.iter().find(|worker| worker.conns > CONNS_MAX.into()) {
             return Err(Failure::new(format!("more conns than conns_max: {worker:?}")));
@@ -112,7 +107,7 @@ fn one_flood(bench: &mut Bench, transfers: Vec<Transfer>) -> Result<(), Failure>
 fn recovered(bench: &mut Bench, conns_before: u64) -> Result<(), Failure> {
     // Those of the transfers rest a while.
     const ENDED_MAX: u64 = 4;
-    wait_until("the conns of the flood had ended", RECOVERED_WITHIN, || Ok(conns(bench)? <= conns_before + ENDED_MAX))?;
+    wait_until("the conns of the flood had ended", || Ok(conns(bench)? <= conns_before + ENDED_MAX))?;
     let before = refused(bench)?;
     let answer = programs::fetch(&bench.network.client, bench.web[0].vip)?;
     if answer.is_empty() || refused(bench)? != before {
@@ -148,7 +143,7 @@ fn dry_pool(bench: &mut Bench) -> Result<(), Failure> {
     let script = format!("echo -n '{word}' > /dev/udp/{}/9", Family::V4.director_wan());
     bench.network.client.run("bash", &["-c", &script])?;
     transfers.iter().for_each(Transfer::go_on);
-    wait_until("a device had no buffer", FLOODED_WITHIN, || Ok(lost(bench)? > before))?;
+    wait_until("a device had no buffer", || Ok(lost(bench)? > before))?;
     over(bench, transfers, lost)
 }
 
@@ -163,7 +158,7 @@ fn device_refuses(bench: &mut Bench) -> Result<(), Failure> {
     let before = lost(bench)?;
     bench.network.set_way_to_servers("down")?;
     transfers.iter().for_each(Transfer::go_on);
-    wait_until("the device refused to transmit", FLOODED_WITHIN, || Ok(lost(bench)? > before))?;
+    wait_until("the device refused to transmit", || Ok(lost(bench)? > before))?;
     programs::ping(&bench.network.client, bench.web[0].vip.ip())?;
     bench.network.set_way_to_servers("up")?;
     over(bench, transfers, lost)

@@ -12,7 +12,7 @@ use uvs::demo::plan::Protocol;
 use uvs::demo::wait::wait_until;
 
 use crate::programs::{self, DATAGRAM_BYTES};
-use site::{CLIENT, CLIENT6, HTTP, IPERF, OWN_BY_NAT, SIDES, SOON, Side, Site, UVS0, endpoint};
+use site::{CLIENT, CLIENT6, HTTP, IPERF, OWN_BY_NAT, SIDES, Side, Site, UVS0, endpoint};
 
 /// What the router's neighbour entry of a VIP says before the director has announced it.
 const FORMER_MAC: &str = "02:00:00:00:0e:01";
@@ -55,7 +55,7 @@ fn steps(site: &mut Site) -> Result<(), Failure> {
 }
 
 fn stop(mut director: uvs::demo::process::Process, site: &Site) -> Result<(), Failure> {
-    let status = director.stop(SOON)?;
+    let status = director.stop()?;
     if !status.success() || site.machine.has_interface(UVS0)? {
         return Err(director.failure(&format!("ended with {status}, and {UVS0} must be gone")));
     }
@@ -81,7 +81,7 @@ fn talks(site: &mut Site) -> Result<(), Failure> {
         until_ping(&site.router, side.host)?;
         until_ping(&site.machine, side.router)?;
         // Longer than the wire takes: the kernel gets the fragments as they come.
-        wait_until("a long ping was answered", SOON, || {
+        wait_until("a long ping was answered", || {
             Ok(site.router.run("ping", &["-n", "-c", "1", "-W", "1", "-s", "3000", side.host]).is_ok())
         })?;
         fetch(&site.router, side.host, HTTP, "machine")?;
@@ -103,7 +103,7 @@ fn routes(site: &mut Site) -> Result<(), Failure> {
     site.route_by_bird("router", &bird_router())?;
     site.route_by_bird("machine", &bird_machine())?;
     for side in SIDES {
-        wait_until(&format!("the director had learned {}", side.everywhere), SOON, || {
+        wait_until(&format!("the director had learned {}", side.everywhere), || {
             let route = site.route_to(side.everywhere)?;
             Ok(route.is_some_and(|route| &*route.origin == "host" && route.via == side.router.parse().ok()))
         })?;
@@ -120,9 +120,9 @@ fn routes(site: &mut Site) -> Result<(), Failure> {
     for side in SIDES {
         let announced = || Ok(route_at(&site.router, side)?.contains("proto bird"));
         site.carry(side, side.vip, side.bits, false)?;
-        wait_until("the router had lost the VIP", SOON, || announced().map(|there: bool| !there))?;
+        wait_until("the router had lost the VIP", || announced().map(|there: bool| !there))?;
         site.carry(side, side.vip, side.bits, true)?;
-        wait_until("the router had the VIP again", SOON, announced)?;
+        wait_until("the router had the VIP again", announced)?;
         until_fetch(&site.client, side.vip, 80, "server")?;
     }
     Ok(())
@@ -133,12 +133,12 @@ fn by_hand(site: &Site) -> Result<(), Failure> {
     for side in SIDES {
         let route = format!("{} via {} dev {UVS0}\n", side.elsewhere, side.router);
         site.machine.ip(&format!("route add {route}"))?;
-        wait_until("the director had the operator's route", SOON, || {
+        wait_until("the director had the operator's route", || {
             let known = site.route_to(side.elsewhere)?;
             Ok(known.is_some_and(|known| &*known.origin == "host" && known.via == side.router.parse().ok()))
         })?;
         site.machine.ip(&format!("route del {route}"))?;
-        wait_until("the director had it no more", SOON, || Ok(site.route_to(side.elsewhere)?.is_none()))?;
+        wait_until("the director had it no more", || Ok(site.route_to(side.elsewhere)?.is_none()))?;
     }
     Ok(())
 }
@@ -159,7 +159,7 @@ fn vips(site: &mut Site) -> Result<(), Failure> {
         // The router believes another director to have it, until this one announces it, unasked.
         site.router.ip(&former)?;
         site.carry(side, side.near_vip, side.bits, true)?;
-        wait_until("the router had heard the announcement", SOON, || {
+        wait_until("the router had heard the announcement", || {
             Ok(site.router.run("ip", &["neigh", "show", side.near_vip, "dev", "wan"])?.contains(&mac))
         })?;
         site.router.ip("neigh flush dev wan\n")?;
@@ -169,7 +169,7 @@ fn vips(site: &mut Site) -> Result<(), Failure> {
             return Err(Failure::new(format!("{} is not answered, and the host carries it:\n{entry}", side.near_vip)));
         }
         site.carry(side, side.near_vip, side.bits, false)?;
-        wait_until("the VIP was silent again", SOON, || {
+        wait_until("the VIP was silent again", || {
             site.router.ip("neigh flush dev wan\n")?;
             Ok(!answers(&site.router, side))
         })?;
@@ -193,7 +193,7 @@ fn answers(router: &Namespace, side: Side) -> bool {
 fn moves(site: &mut Site) -> Result<(), Failure> {
     site.router.ip(&format!("link set dev wan address {OTHER_MAC}\n"))?;
     for side in SIDES {
-        wait_until(&format!("{} was known at its new MAC", side.router), SOON, || {
+        wait_until(&format!("{} was known at its new MAC", side.router), || {
             // Who talks to the director is heard, if its announcement was lost.
             let _ = site.router.run("ping", &["-n", "-c", "1", "-W", "1", side.host]);
             Ok(site.mac_of(side.router)?.as_deref() == Some(OTHER_MAC))
@@ -268,7 +268,7 @@ fn killed(site: &mut Site) -> Result<(), Failure> {
     if let Some(mut director) = site.director.take() {
         director.kill();
     }
-    wait_until("the host interface was gone", SOON, || site.machine.has_interface(UVS0).map(|there| !there))?;
+    wait_until("the host interface was gone", || site.machine.has_interface(UVS0).map(|there| !there))?;
     site.start_director()?;
     for side in SIDES {
         until_ping(&site.router, side.host)?;
@@ -282,14 +282,14 @@ fn address(address: &str, port: u16) -> SocketAddr {
 }
 
 fn until_ping(from: &Namespace, to: &str) -> Result<(), Failure> {
-    wait_until(&format!("{to} answered"), SOON, || Ok(from.run("ping", &["-n", "-c", "1", "-W", "1", to]).is_ok()))
+    wait_until(&format!("{to} answered"), || Ok(from.run("ping", &["-n", "-c", "1", "-W", "1", to]).is_ok()))
 }
 
 /// The page that says who served it.
 fn fetch(from: &Namespace, host: &str, port: u16, expected: &str) -> Result<(), Failure> {
     let url = format!("http://{}/", endpoint(host, port));
     let said =
-        from.run("curl", &["-q", "--silent", "--show-error", "--globoff", "--noproxy", "*", "--max-time", "5", &url])?;
+        from.run("curl", &["-q", "--silent", "--show-error", "--globoff", "--noproxy", "*", "--max-time", "20", &url])?;
     match said.trim() == expected {
         true => Ok(()),
         false => Err(Failure::new(format!("{url} was served by {:?}, must be {expected:?}", said.trim()))),
@@ -298,7 +298,7 @@ fn fetch(from: &Namespace, host: &str, port: u16, expected: &str) -> Result<(), 
 
 fn until_fetch(from: &Namespace, host: &str, port: u16, expected: &str) -> Result<(), Failure> {
     let mut last = None;
-    let done = wait_until(&format!("{} was served", endpoint(host, port)), SOON, || {
+    let done = wait_until(&format!("{} was served", endpoint(host, port)), || {
         last = fetch(from, host, port, expected).err();
         Ok(last.is_none())
     });

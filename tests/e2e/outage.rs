@@ -1,7 +1,5 @@
 //! A real server that stops and comes back under load, and one whose network card is another.
 
-use std::time::Duration;
-
 use uvs::demo::Failure;
 use uvs::demo::plan::{SERVERS, Service};
 use uvs::demo::process::Process;
@@ -10,8 +8,6 @@ use uvs::demo::servers::PAGE;
 
 use crate::methods::Bench;
 
-/// wrk ends when it said.
-const PROGRAM_WITHIN: Duration = Duration::from_secs(20);
 /// The server that goes and comes back.
 const GOES: usize = 1;
 
@@ -39,7 +35,7 @@ pub fn goes_and_comes_back(bench: &mut Bench) -> Result<(), Failure> {
     bench.servers[GOES].start_nginx(&bench.network)?;
     bench.pages()?;
     for load in &mut load {
-        load.wait(PROGRAM_WITHIN)?;
+        load.wait()?;
     }
     Ok(())
 }

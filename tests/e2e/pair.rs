@@ -6,7 +6,6 @@ use std::fmt::Write;
 use std::fs;
 use std::net::IpAddr;
 use std::path::Path;
-use std::time::Duration;
 
 use control::Client;
 use uvs::demo::Failure;
@@ -17,10 +16,6 @@ use uvs::demo::wait::wait_until;
 
 use crate::uvs_program;
 
-/// A start takes two seconds, LACP a few more, a neighbour that was asked too early ten.
-const KNOWN_WITHIN: Duration = Duration::from_secs(60);
-/// A director stops at once.
-const STOPS_WITHIN: Duration = Duration::from_secs(20);
 /// Interfaces of the first and of the second director; the wires are between them, in order.
 const ENDS: [[&str; 2]; 2] = [["uvs-a0", "uvs-a1"], ["uvs-b0", "uvs-b1"]];
 
@@ -92,7 +87,7 @@ fn run(devices: &[String; 2], eal_args: &[Vec<String>; 2], ports: &[Port]) -> Re
     let (mut other, other_dir) = start(1)?;
     let expected = [1, 0].map(|side| ports.iter().flat_map(|port| addresses(port.net, side)).collect::<BTreeSet<_>>());
     let mut found = [BTreeSet::new(), BTreeSet::new()];
-    let known = wait_until("the directors knew each other by every port", KNOWN_WITHIN, || {
+    let known = wait_until("the directors knew each other by every port", || {
         one.check_running()?;
         other.check_running()?;
         found = [&one_dir, &other_dir].map(|run_dir| heard(run_dir));
@@ -104,7 +99,7 @@ fn run(devices: &[String; 2], eal_args: &[Vec<String>; 2], ports: &[Port]) -> Re
     hosts_talk(&sides, ports)
         .map_err(|failure| Failure::new(format!("{failure}\n{}\n{}", one.output(), other.output())))?;
     for director in [&mut one, &mut other] {
-        if !director.stop(STOPS_WITHIN)?.success() {
+        if !director.stop()?.success() {
             return Err(director.failure("did not stop cleanly"));
         }
     }
@@ -125,9 +120,7 @@ fn hosts_talk(sides: &[Namespace; 2], ports: &[Port]) -> Result<(), Failure> {
         for (other, header_bytes) in host_addresses(port.net, 1).iter().zip([28, 48]) {
             let bytes = (MTU - header_bytes).to_string();
             let args = ["-n", "-c", "1", "-W", "1", "-M", "do", "-s", &bytes, &other.to_string()];
-            wait_until(&format!("{other} answered by {host}"), KNOWN_WITHIN, || {
-                Ok(sides[0].run("ping", &args).is_ok())
-            })?;
+            wait_until(&format!("{other} answered by {host}"), || Ok(sides[0].run("ping", &args).is_ok()))?;
         }
     }
     Ok(())

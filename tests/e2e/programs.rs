@@ -11,7 +11,7 @@ use uvs::demo::plan::{Protocol, protocol_word};
 use uvs::demo::servers::{PAGE, Server, UPLOADS};
 
 /// A transfer of 20 MB takes well under a second; a stalled one is ended.
-const TRANSFER_SECONDS_MAX: &str = "30";
+const TRANSFER_SECONDS_MAX: &str = "100";
 /// Conns that wrk keeps open at once.
 const WRK_CONNS: &str = "300";
 /// How long wrk runs.
@@ -35,19 +35,19 @@ const UDP_LOSS_PERCENT_MAX: f64 = 2.0;
 
 /// Each address must answer an echo request.
 pub fn ping(client: &Namespace, address: IpAddr) -> Result<(), Failure> {
-    client.run("ping", &["-n", "-c", "2", "-i", "0.2", "-W", "3", &address.to_string()]).map(drop)
+    client.run("ping", &["-n", "-c", "2", "-i", "0.2", "-W", "20", &address.to_string()]).map(drop)
 }
 
 /// The same with requests and replies in fragments.
 pub fn ping_in_fragments(client: &Namespace, address: IpAddr) -> Result<(), Failure> {
-    let args = ["-n", "-c", "2", "-i", "0.2", "-W", "3", "-M", "dont", "-s", LONG_ECHO_BYTES, &address.to_string()];
+    let args = ["-n", "-c", "2", "-i", "0.2", "-W", "20", "-M", "dont", "-s", LONG_ECHO_BYTES, &address.to_string()];
     client.run("ping", &args).map(drop)
 }
 
 /// A port must refuse what comes to it. The shell's own sockets: UDP too hears of an ICMP error, at its next call.
 pub fn refused(client: &Namespace, protocol: Protocol, at: SocketAddr) -> Result<(), Failure> {
     let socket = format!("/dev/{}/{}/{}", protocol_word(protocol), at.ip(), at.port());
-    let script = format!("exec 2>&1; exec 3<>{socket} || exit 0; echo >&3; read -r -t 3 -u 3; echo; exit 0");
+    let script = format!("exec 2>&1; exec 3<>{socket} || exit 0; echo >&3; read -r -t 20 -u 3; echo; exit 0");
     let said = client.run("bash", &["-c", &script])?;
     if said.contains("Connection refused") {
         return Ok(());
@@ -115,7 +115,7 @@ pub fn same_digest(what: &str, file: &Path, digest: &str) -> Result<(), Failure>
 /// Hundreds of conns at once, each request a new one. Gives requests per second.
 pub fn wrk(client: &Namespace, vip: SocketAddr) -> Result<f64, Failure> {
     let url = format!("http://{vip}{PAGE}");
-    let output = client.run("wrk", &["-t", "2", "-c", WRK_CONNS, "-d", WRK_SECONDS, "--timeout", "5", &url])?;
+    let output = client.run("wrk", &["-t", "2", "-c", WRK_CONNS, "-d", WRK_SECONDS, "--timeout", "20", &url])?;
     let rate = output.lines().find_map(|line| line.trim().strip_prefix("Requests/sec:")?.trim().parse::<f64>().ok());
     let bad = output.contains("Socket errors") || output.contains("Non-2xx");
     rate.filter(|&rate| rate > 0.0 && !bad).ok_or_else(|| Failure::new(format!("wrk {url}:\n{output}")))
@@ -132,7 +132,7 @@ pub fn iperf3(
     datagram_bytes: &str,
 ) -> Result<f64, Failure> {
     let (address, port) = (vip.ip().to_string(), vip.port().to_string());
-    let mut args = vec!["-J", "-c", &address, "-p", &port, "--connect-timeout", "5000"];
+    let mut args = vec!["-J", "-c", &address, "-p", &port, "--connect-timeout", "20000"];
     match protocol {
         Protocol::Udp => args.extend(["-u", "-b", UDP_RATE, "-n", UDP_BYTES, "-l", datagram_bytes]),
         _ => args.extend(["-n", TCP_BYTES]),

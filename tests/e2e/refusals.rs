@@ -3,7 +3,6 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use control::Client;
 use rustix::process::Signal;
@@ -16,7 +15,6 @@ use crate::uvs_program;
 
 /// Numbers of the demo's networks are small.
 const RUN: u32 = 900;
-const READY_WITHIN: Duration = Duration::from_secs(60);
 const INTERFACE: &str = "uvs-wan";
 
 pub fn one_director_per_device() -> Result<(), Failure> {
@@ -36,7 +34,7 @@ fn taps(here: &Namespace, there: &Namespace, folder: &Path) -> Result<(), Failur
     let mut elsewhere = Director::start(there, folder, "elsewhere", &device)?;
     first.check()?;
     first.process.signal(Signal::KILL);
-    first.process.wait(READY_WITHIN)?;
+    first.process.wait()?;
     if here.has_interface(INTERFACE)? {
         return Err(Failure::new(format!("{INTERFACE} outlived its director")));
     }
@@ -57,7 +55,7 @@ fn packet_sockets(here: &Namespace, folder: &Path) -> Result<(), Failure> {
     Director::start(here, folder, "second", "net_af_packet0,iface=uvs-v1")?.check()?;
     first.check()?;
     first.process.signal(Signal::KILL);
-    first.process.wait(READY_WITHIN)?;
+    first.process.wait()?;
     Director::start(here, folder, "second", device)?.check()
 }
 
@@ -81,7 +79,7 @@ impl Director {
 
     fn start(namespace: &Namespace, folder: &Path, name: &str, device: &str) -> Result<Director, Failure> {
         let mut director = Director::spawn(namespace, folder, name, device)?;
-        wait_until("the director answered", READY_WITHIN, || {
+        wait_until("the director answered", || {
             director.process.check_running()?;
             Ok(Client::connect(&director.run_dir).and_then(|mut client| client.version()).is_ok())
         })?;
@@ -98,7 +96,7 @@ impl Director {
     }
 
     fn expect_refused(mut self, device: &str, holder: u32) -> Result<(), Failure> {
-        let status = self.process.wait(READY_WITHIN)?;
+        let status = self.process.wait()?;
         let interface = device.rsplit('=').next().unwrap_or_default();
         let says = format!(
             "uvs: port wan: device \"{device}\": interface {interface} is another director's (process {holder} (uvs)); stop \

@@ -1,7 +1,6 @@
 //! A real server's own traffic: it reaches the clients' network through the director, which is its gateway, and is reached from there.
 
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use uvs::demo::Failure;
 use uvs::demo::network::{CLIENT_WAN, Network};
@@ -13,8 +12,6 @@ use crate::programs;
 
 /// Port of the client's iperf3.
 const PORT: u16 = 5301;
-/// It listens within milliseconds.
-const LISTENS_WITHIN: Duration = Duration::from_secs(20);
 /// What an echo reply has left of 64 hops after one router.
 const TTL: &str = "ttl=63";
 
@@ -29,7 +26,7 @@ pub fn through_the_director(network: &Network) -> Result<(), Failure> {
     let mut listening = FAMILIES.map(|family| listen(network, family)).into_iter().collect::<Result<Vec<_>, _>>()?;
     for family in FAMILIES {
         for (from, to) in [(server, family.client(1)), (client, family.server(0))] {
-            let said = from.run("ping", &["-n", "-c", "2", "-i", "0.2", "-W", "3", &to.to_string()])?;
+            let said = from.run("ping", &["-n", "-c", "2", "-i", "0.2", "-W", "20", &to.to_string()])?;
             if !said.contains(TTL) {
                 return Err(Failure::new(format!("{to} is not one router away:\n{said}")));
             }
@@ -49,7 +46,7 @@ fn listen(network: &Network, family: Family) -> Result<Process, Failure> {
     command.args(["-s", "-B", &family.client(1).to_string(), "-p", &PORT.to_string(), "--forceflush"]);
     let log = network.directory().join(format!("iperf3-client-{}.log", family.name()));
     let mut iperf = Process::start("the client's iperf3", &mut command, &log)?;
-    wait_until("the client's iperf3 listened", LISTENS_WITHIN, || {
+    wait_until("the client's iperf3 listened", || {
         iperf.check_running()?;
         Ok(iperf.output().contains("Server listening"))
     })?;

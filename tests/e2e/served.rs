@@ -3,7 +3,6 @@
 use std::fs;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use uvs::demo::Failure;
 use uvs::demo::network::Network;
@@ -18,8 +17,6 @@ use crate::programs;
 const BIG_BYTES: usize = 20_000_000;
 /// Port of the iperf3 services.
 const IPERF_PORT: u16 = 5201;
-/// iperf3 listens within milliseconds.
-const LISTENS_WITHIN: Duration = Duration::from_secs(20);
 
 const METHODS: [Method; 4] = [Method::Nat, Method::Dr, Method::Tun, Method::FullNat];
 
@@ -68,7 +65,7 @@ pub fn start_iperf(network: &Network, streams: &[Service]) -> Result<Vec<Process
         command.args(["-s", "-B", &ip, "-p", &port, "--forceflush"]);
         let log = network.directory().join(format!("iperf3-{port}-{}.log", ip.replace(':', "_")));
         let mut iperf = Process::start(&format!("iperf3 on {address}"), &mut command, &log)?;
-        wait_until(&format!("iperf3 listened on {address}"), LISTENS_WITHIN, || {
+        wait_until(&format!("iperf3 listened on {address}"), || {
             iperf.check_running()?;
             Ok(iperf.output().contains("Server listening"))
         })?;

@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use rustix::process::Signal;
 use uvs::demo::Failure;
@@ -13,8 +12,6 @@ use uvs::demo::wait::wait_until;
 use crate::methods::{Bench, name};
 use crate::programs;
 
-/// A transfer that loses segments in a crowded queue takes its time.
-const TRANSFER_WITHIN: Duration = Duration::from_secs(100);
 /// Slow enough that most of it is still to come when it is told to rest.
 const TRANSFER_BYTES_PER_S: &str = "5M";
 
@@ -33,7 +30,7 @@ impl Transfer {
         command.args(["-q", "-sSfg", "--noproxy", "*", "--limit-rate", TRANSFER_BYTES_PER_S, "-o"]).arg(&file);
         command.arg(format!("http://{}/big", service.vip));
         let mut curl = Process::start("curl", &mut command, &file.with_extension("log"))?;
-        wait_until("a download began", TRANSFER_WITHIN, || {
+        wait_until("a download began", || {
             curl.check_running()?;
             Ok(fs::metadata(&file).is_ok_and(|metadata| metadata.len() > 0))
         })?;
@@ -48,7 +45,7 @@ impl Transfer {
     /// Waits for its end; every byte must be right.
     pub fn finish(mut self, digest: &str) -> Result<(), Failure> {
         self.go_on();
-        let status = self.curl.wait(TRANSFER_WITHIN)?;
+        let status = self.curl.wait()?;
         if !status.success() {
             return Err(self.curl.failure(&format!("ended: {status}")));
         }

@@ -12,7 +12,7 @@ use rustix::process::{Signal, geteuid};
 use uvs::demo::process::Process;
 use uvs::demo::wait::wait_until;
 
-use super::{WITHIN, listen, start};
+use super::{listen, start};
 use crate::director::{Director, sections};
 use crate::exec::Installed;
 use crate::run::QUIET;
@@ -117,7 +117,7 @@ fn groups_quorums_weights_and_timeouts() {
     let until = |keepalived: &mut Process, what: &str, of_group: &[(u16, u32)], weight, scripted, notes: &str| {
         let expected = (expected(of_group, weight, scripted), notes.to_string());
         let mut found = Default::default();
-        let waited = wait_until(what, WITHIN, || {
+        let waited = wait_until(what, || {
             keepalived.check_running()?;
             let mut rows: Vec<_> = director.ask(Client::services).services.iter().map(row).collect();
             rows.sort();
@@ -142,7 +142,7 @@ fn groups_quorums_weights_and_timeouts() {
     let said = format!("[127.0.0.1]:tcp:{two} success");
     let count = |keepalived: &Process| keepalived.output().matches(&said).count();
     let before = count(&keepalived);
-    wait_until("the second server was back", WITHIN, || Ok(count(&keepalived) > before)).unwrap();
+    wait_until("the second server was back", || Ok(count(&keepalived) > before)).unwrap();
     until(&mut keepalived, "a weight of 2 was not enough again", &[(sorry, 1)], 4, 10, "up\ndown\n");
     let _first = listen(one);
     until(&mut keepalived, "the quorum was gained", &all, 4, 10, "up\ndown\nup\n");
@@ -155,6 +155,6 @@ fn groups_quorums_weights_and_timeouts() {
     keepalived.signal(Signal::HUP);
     until(&mut keepalived, "the file changed a weight", &all, 9, 0, "up\ndown\nup\n");
 
-    keepalived.stop(WITHIN).unwrap();
+    keepalived.stop().unwrap();
     assert_eq!(super::listed(&director), "");
 }

@@ -3,7 +3,7 @@
 use rustix::process::geteuid;
 use uvs::demo::wait::wait_until;
 
-use super::{WITHIN, listed, start};
+use super::{listed, start};
 use crate::director::Director;
 use crate::exec::Installed;
 use crate::run::QUIET;
@@ -94,7 +94,7 @@ fn every_word_that_ends_in_ipvs() {
     };
     let mut keepalived = start(&installed, director.run_dir(), folder.path(), &conf());
     let (expected, mut found) = (expected(), Vec::new());
-    let waited = wait_until("the director had it all", WITHIN, || {
+    let waited = wait_until("the director had it all", || {
         keepalived.check_running()?;
         found = ipvsadm("-S -n");
         Ok(found == expected)
@@ -106,6 +106,6 @@ fn every_word_that_ends_in_ipvs() {
     let thresholds = "  -> 192.0.2.31:53                100        40         0          0         ";
     let listed_them = ipvsadm("-Ln --thresholds -u 198.51.100.30:53");
     assert!(listed_them.iter().any(|line| line == thresholds), "{listed_them:#?}");
-    keepalived.stop(WITHIN).unwrap();
+    keepalived.stop().unwrap();
     assert_eq!(listed(&director), "");
 }

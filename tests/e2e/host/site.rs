@@ -9,7 +9,6 @@
 use std::fs;
 use std::net::IpAddr;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use control::{Client, ClientError};
 use uvs::demo::Failure;
@@ -25,8 +24,6 @@ const NO_DAD: [&str; 3] = [
     "net.ipv6.conf.default.accept_dad=0",
     "net.ipv6.conf.default.router_solicitations=0",
 ];
-/// Whatever is waited for happens within a second or two; the machine may be busy.
-pub const SOON: Duration = Duration::from_secs(30);
 /// The host interface.
 pub const UVS0: &str = "uvs0";
 /// The client's addresses.
@@ -129,7 +126,7 @@ impl Site {
         let mut command = self.machine.command(uvs_program());
         command.arg("run").arg("-c").arg(&config);
         let mut director = Process::start("the director", &mut command, &self.directory.join("director.log"))?;
-        wait_until("the director answered on its admin socket", SOON, || {
+        wait_until("the director answered on its admin socket", || {
             director.check_running()?;
             Ok(self.ask(Client::version).is_ok())
         })?;
@@ -146,7 +143,7 @@ impl Site {
     }
 
     fn wire(&self, tap: &str, to: &Namespace, name: &str, mac: &str) -> Result<(), Failure> {
-        wait_until(&format!("{tap} appeared"), SOON, || self.machine.has_interface(tap))?;
+        wait_until(&format!("{tap} appeared"), || self.machine.has_interface(tap))?;
         self.machine.ip(&format!("link set dev {tap} netns {} name {name}\n", to.name()))?;
         to.ip(&format!("link set dev {name} address {mac}\nlink set dev {name} up\n"))
     }
@@ -218,7 +215,7 @@ impl Site {
         ready: impl Fn(&str) -> bool,
     ) -> Result<(), Failure> {
         let mut process = Process::start(name, &mut command, &self.directory.join(format!("{name}.log")))?;
-        wait_until(&format!("{name} was ready"), SOON, || {
+        wait_until(&format!("{name} was ready"), || {
             process.check_running()?;
             Ok(ready(&process.output()))
         })?;

@@ -11,7 +11,6 @@ use uvs::demo::namespace::Namespace;
 use uvs::demo::process::Process;
 use uvs::demo::wait::wait_until;
 
-use super::SOON;
 use super::conf::Conf;
 use super::site::{HTTP, MARK, VIP, VIP6, file_prefix, write};
 use crate::uvs_program;
@@ -154,7 +153,7 @@ impl Machine {
         what: &str,
         mut condition: impl FnMut(&mut Machine) -> Result<bool, Failure>,
     ) -> Result<(), Failure> {
-        wait_until(what, SOON, || {
+        wait_until(what, || {
             for process in [&mut self.director, &mut self.keepalived].into_iter().flatten() {
                 process.check_running()?;
             }
@@ -176,14 +175,14 @@ impl Machine {
     /// Ends both with SIGTERM: keepalived takes its services with it, and the director ends well.
     pub fn stop(&mut self) -> Result<(), Failure> {
         if let Some(mut keepalived) = self.keepalived.take() {
-            keepalived.stop(SOON)?;
+            keepalived.stop()?;
             let left = self.ask(Client::services)?.services;
             if !left.is_empty() {
                 return Err(keepalived.failure(&format!("left {left:?}")));
             }
         }
         let Some(mut director) = self.director.take() else { return Ok(()) };
-        let status = director.stop(SOON)?;
+        let status = director.stop()?;
         if status.success() { Ok(()) } else { Err(director.failure(&format!("ended with {status}"))) }
     }
 

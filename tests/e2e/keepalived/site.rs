@@ -19,8 +19,8 @@ use uvs::demo::namespace::{Namespace, remove_files, run_tag};
 use uvs::demo::process::Process;
 use uvs::demo::wait::wait_until;
 
+use super::library;
 use super::machine::{Machine, Masquerade};
-use super::{SOON, library};
 use crate::uvs_program;
 
 /// The virtual address.
@@ -170,7 +170,7 @@ impl Server {
         let mut command = self.namespace.command("nginx");
         command.arg("-p").arg(&self.directory).args(["-c", "nginx.conf", "-e", "stderr"]);
         let mut nginx = Process::start("nginx", &mut command, &self.directory.join("log"))?;
-        wait_until("nginx listened", SOON, || nginx.check_running().map(|()| pid.exists()))?;
+        wait_until("nginx listened", || nginx.check_running().map(|()| pid.exists()))?;
         self.nginx = Some(nginx);
         Ok(())
     }
