@@ -9,8 +9,8 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use super::Failure;
 
-/// Of what happens at once where there is processor time: longer than the worst seen where there is none. There a kernel whose threads
-/// starve lets a socket close, an interface appear, a process end after half a minute.
+/// How long we wait for what takes milliseconds, or seconds at most, where there is processor time. Where there is none it takes long:
+/// a kernel whose own threads starve ends a process or an interface, or closes a packet socket, after half a minute.
 pub const PATIENCE: Duration = Duration::from_secs(120);
 /// Between two looks at a condition: short against what we wait for, long against what a look costs.
 const LOOK_EVERY: Duration = Duration::from_millis(10);

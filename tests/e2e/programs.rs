@@ -9,6 +9,7 @@ use uvs::demo::Failure;
 use uvs::demo::namespace::Namespace;
 use uvs::demo::plan::{Protocol, protocol_word};
 use uvs::demo::servers::{PAGE, Server, UPLOADS};
+use uvs::demo::wait::wait_until;
 
 /// A transfer of 20 MB takes well under a second; a stalled one is ended.
 const TRANSFER_SECONDS_MAX: &str = "100";
@@ -112,13 +113,19 @@ pub fn same_digest(what: &str, file: &Path, digest: &str) -> Result<(), Failure>
     Err(Failure::new(format!("{what}: {bytes} bytes with SHA-256 {found}, sent was {digest}")))
 }
 
-/// Hundreds of conns at once, each request a new one. Gives requests per second.
+/// Hundreds of conns at once, each request a new one. Gives requests per second. None may fail; a second in which none ended, on a
+/// machine that does other things, does not count.
 pub fn wrk(client: &Namespace, vip: SocketAddr) -> Result<f64, Failure> {
     let url = format!("http://{vip}{PAGE}");
-    let output = client.run("wrk", &["-t", "2", "-c", WRK_CONNS, "-d", WRK_SECONDS, "--timeout", "20", &url])?;
-    let rate = output.lines().find_map(|line| line.trim().strip_prefix("Requests/sec:")?.trim().parse::<f64>().ok());
-    let bad = output.contains("Socket errors") || output.contains("Non-2xx");
-    rate.filter(|&rate| rate > 0.0 && !bad).ok_or_else(|| Failure::new(format!("wrk {url}:\n{output}")))
+    let mut rate = 0.0;
+    wait_until(&format!("wrk had an answer from {url}"), || {
+        let output = client.run("wrk", &["-t", "2", "-c", WRK_CONNS, "-d", WRK_SECONDS, "--timeout", "20", &url])?;
+        let found = output.lines().find_map(|line| line.trim().strip_prefix("Requests/sec:")?.trim().parse().ok());
+        let failed = output.contains("Socket errors") || output.contains("Non-2xx");
+        rate = found.filter(|_| !failed).ok_or_else(|| Failure::new(format!("wrk {url}:\n{output}")))?;
+        Ok(rate > 0.0)
+    })?;
+    Ok(rate)
 }
 
 /// iperf3 in one direction, `reverse` from the server, UDP in datagrams of so many bytes. Gives Mbit/s that arrived. On a machine
