@@ -71,6 +71,9 @@ fn refusal(fact: &Fact) -> Option<Ended> {
     rows.iter().find(|(is_it, _)| *is_it).map(refused).or_else(|| lists.then(Ended::default))
 }
 
+/// How the lines above a listing begin.
+const HEADS: [&str; 6] = ["IP Virtual Server", "IPVS connection", "Prot ", "  -> RemoteAddress", "pro ", "Pro "];
+
 /// Does this list conns?
 fn lists_conns(cmd: &str) -> bool {
     let is_short = |word: &str| word.starts_with('-') && !word.starts_with("--") && word.contains('c');
@@ -93,8 +96,9 @@ pub fn comparable(fact: &Fact, mut ended: Ended) -> Ended {
         }
     }
     if is_conns || fact.cmd.contains("--nosort") || fact.cmd == "cat /proc/net/ip_vs" {
-        let head = blocks.iter().position(|block| block.starts_with("TCP") || block.starts_with("UDP"));
-        blocks[head.unwrap_or_default()..].sort();
+        let is_head = |block: &String| HEADS.iter().any(|head| block.starts_with(head));
+        let heads = blocks.iter().take_while(|block| is_head(block)).count();
+        blocks[heads..].sort();
     }
     if fact.cmd.contains("ip_vs_stats") {
         blocks.pop();
